@@ -1,0 +1,204 @@
+"""Artifacts: directories that a stage leaves on disk, whole or not at all.
+
+A stage is a function that fills an empty directory. `build` runs it in `.<name>.partial` beside the output
+and renames that into place when it returns, so an output that can be seen is finished. Its `edgelm.json` says
+what made it: command, resolved configuration, digests of the inputs, versions, seed, time and machine.
+
+* Run again with the same configuration and the same input bytes, nothing is done.
+* A run that was killed leaves its partial directory; the next run with the same configuration and inputs gets
+  it back and may continue from what it finds there. With others, it starts empty.
+* An output that edgelm did not make is never replaced.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from edgelm import __version__
+from edgelm.errors import BadInput, EdgelmError
+
+PROVENANCE = "edgelm.json"
+RECORDED_PACKAGES = (
+    "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",
+    "llama-cpp-python", "scikit-learn",
+)  # fmt: skip
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def digest_path(path: Path) -> str:
+    """SHA-256 of a file, or of the names and bytes in a directory (provenance and hidden files left out)."""
+    if path.is_dir():
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )
+        return digest_of(
+            [[file.relative_to(path).as_posix(), digest_path(file)] for file in files if file.name != PROVENANCE]
+        )
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", file=path, remedy="check the path") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of either."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically; the bytes are on disk before the name is."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def read_provenance(directory: Path) -> dict[str, Any] | None:
+    """The `edgelm.json` of a finished artifact, or None where there is none or it is damaged."""
+    try:
+        value = json.loads((directory / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) and "digest" in value else None
+
+
+def build(
+    output: Path,
+    *,
+    command: str,
+    config: dict[str, Any],
+    inputs: Iterable[Path],
+    work: Callable[[Path], dict[str, Any] | None],
+) -> tuple[dict[str, Any], bool]:
+    """Make the artifact `output`, or find it already made.
+
+    Args:
+        command: the stage's name, as the user types it.
+        config: every resolved setting that can change the bytes, JSON-serialisable.
+        inputs: files and directories the stage reads.
+        work: fills the directory it is given, which may hold what an interrupted run left; returns figures to
+            record under `results`.
+
+    Returns:
+        the provenance, and whether `work` ran.
+
+    Raises:
+        BadInput: an input is missing, or `output` exists and edgelm did not make it.
+        EdgelmError: another process is building the same output.
+    """
+    output = Path(os.path.abspath(output))
+    inputs = [Path(path) for path in inputs]
+    for path in inputs:
+        if not path.exists():
+            raise BadInput("no such file or folder", file=path, remedy="check the path")
+    input_digests = {str(path): digest_path(path) for path in inputs}
+    digest = digest_of({"command": command, "config": config, "inputs": sorted(input_digests.values())})
+
+    found = read_provenance(output)
+    if found is not None and found["digest"] == digest and intact(output, found):
+        return found, False
+    if found is None and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise BadInput("exists and was not made by edgelm", file=output, remedy="choose another output folder")
+
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(output.with_name(f".{output.name}.lock"), timeout=0):
+            finished = read_provenance(partial)
+            if finished is not None and finished["digest"] == digest and intact(partial, finished):
+                _replace(partial, output)  # killed between writing the provenance and the rename
+                return finished, False
+            started = time.time()
+            _open_partial(partial, digest)
+            results = work(partial) or {}
+            (partial / ".digest").unlink()
+            provenance = {
+                "command": command,
+                "arguments": sys.argv[1:],
+                "config": config,
+                "digest": digest,
+                "inputs": input_digests,
+                "outputs": {
+                    file.relative_to(partial).as_posix(): file.stat().st_size
+                    for file in sorted(partial.rglob("*"))
+                    if file.is_file()
+                },
+                "versions": _versions(),
+                "seed": config.get("seed"),
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+                "seconds": round(time.time() - started, 2),
+                "machine": {
+                    "system": platform.platform(),
+                    "processor": platform.machine(),
+                    "cores": os.cpu_count(),
+                },
+                "results": results,
+            }
+            write_json(partial / PROVENANCE, provenance)
+            _replace(partial, output)
+    except Timeout:
+        raise EdgelmError(f"{output}: another edgelm process is building it. Wait for it to end.") from None
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        raise EdgelmError(
+            f"{error.filename or output}: {error.strerror or error}. "
+            "Nothing was left half-written; run the same command again once this is mended."
+        ) from error
+    return provenance, True
+
+
+def intact(directory: Path, provenance: dict[str, Any]) -> bool:
+    """Whether every file the stage wrote is still there with its size."""
+    return all(
+        (directory / name).is_file() and (directory / name).stat().st_size == size
+        for name, size in provenance.get("outputs", {}).items()
+    )
+
+
+def _open_partial(partial: Path, digest: str) -> None:
+    """Keep an interrupted run of the same stage; clear one of any other."""
+    marker = partial / ".digest"
+    if partial.exists() and not (marker.is_file() and marker.read_text(encoding="utf-8") == digest):
+        shutil.rmtree(partial)
+    partial.mkdir(exist_ok=True)
+    write_text(marker, digest)
+
+
+def _replace(partial: Path, output: Path) -> None:
+    """Put `partial` in place of `output`. A directory cannot be replaced in one call, so the old one steps aside."""
+    old = output.with_name(f".{output.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        output.rename(old)
+    partial.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"edgelm": __version__, "python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Documents in, filtered shards and a report out."""

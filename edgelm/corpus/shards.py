@@ -1,0 +1,35 @@
+"""Read the documents of a built corpus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgelm.corpus.report import read_manifest
+from edgelm.errors import BadInput
+from edgelm.extras import require
+
+
+def languages_of(corpus: Path) -> list[str]:
+    """Codes of the languages a corpus holds documents of, sorted.
+
+    Raises:
+        BadInput: not a corpus directory.
+    """
+    manifest = read_manifest(corpus)
+    return [code for code, one in manifest["languages"].items() if one["kept"]]
+
+
+def read_texts(corpus: Path, language: str, split: str) -> Iterator[str]:
+    """Texts of one language and split, in order; none where the split is empty.
+
+    Raises:
+        BadInput: a shard is damaged.
+    """
+    arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
+    for shard in sorted((corpus / "data" / language).glob(f"{split}-*.parquet")):
+        try:
+            for batch in parquet.ParquetFile(shard).iter_batches(columns=["text"]):
+                yield from batch["text"].to_pylist()
+        except (arrow.ArrowException, OSError) as error:
+            raise BadInput(
+                f"cannot be read ({str(error).splitlines()[0]})", file=shard, remedy="build the corpus again"
+            ) from None

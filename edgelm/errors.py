@@ -1,0 +1,35 @@
+"""The errors a user can cause, each one line that says what was wrong, where, and what to do.
+
+The command line prints the line and leaves with `exit_code`; it never shows a traceback for these.
+"""
+
+from pathlib import Path
+
+
+class EdgelmError(Exception):
+    """Something failed that a user can act on. Exit code 1."""
+
+    exit_code = 1
+
+
+class BadInput(EdgelmError):
+    """The input is at fault: a file, a line, a field or an option. Exit code 2."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        line: int | None = None,
+        remedy: str = "",
+    ):
+        where = "" if file is None else f"{file}: " if line is None else f"{file}, line {line}: "
+        parts = [f"{where}{problem}".rstrip(".")] + ([remedy.rstrip(".")] if remedy else [])
+        super().__init__(". ".join(part[:1].upper() + part[1:] if i else part for i, part in enumerate(parts)) + ".")
+        self.file, self.line = file, line
+
+
+class MissingExtra(EdgelmError):
+    """A package that only one of the extras brings is not installed. Exit code 1."""

@@ -1,0 +1,28 @@
+"""Optional packages, asked for by the command that needs them and by nothing else."""
+
+import importlib
+from types import ModuleType
+
+from edgelm.errors import MissingExtra
+
+# extra: (module to import, what it enables)
+EXTRAS = {
+    "corpus": (("pyarrow",), "build a corpus, read Parquet and .zst files"),
+    "train": (("torch", "sklearn"), "pretrain and finetune, task baselines, the PyTorch runtime"),
+    "export": (("gguf", "onnx", "optimum"), "write GGUF and ONNX files"),
+    "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
+    "demo": (("gradio",), "the demo page in a browser"),
+}
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import `module`, or raise `MissingExtra` naming the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        what = EXTRAS[extra][1]
+        raise MissingExtra(
+            f"{module.split('.')[0]} is not installed; it is needed to {what}. Run: pip install 'edgelm[{extra}]'"
+        ) from None

@@ -1,0 +1,1 @@
+"""The decoder, its presets, and Hugging Face directories in and out."""

@@ -1,0 +1,157 @@
+"""A Llama decoder in plain PyTorch: RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
+
+Module names are those of transformers' LlamaForCausalLM, so a state dict is a `model.safetensors` as it stands.
+Shapes in comments: B sequences, T new tokens, S tokens with the past, H heads, K key-value heads, D head size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgelm.model.config import ModelConfig
+
+Cache = list[tuple[Tensor, Tensor]]
+IGNORE = -100
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, size: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, D] of the rotary embedding at integer positions [T] (Su et al., 2021)."""
+    frequency = theta ** -(torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
+    angle = torch.outer(positions.float(), frequency).repeat(1, 2)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate [B, H, T, D] by the angles; the two halves of a head form the pairs, as in transformers."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos.to(x.dtype) + torch.cat((-second, first), dim=-1) * sin.to(x.dtype)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, config.heads * config.head_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, config.kv_heads * config.head_dim, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, config.kv_heads * config.head_dim, bias=False)
+        self.o_proj = nn.Linear(config.heads * config.head_dim, config.hidden_size, bias=False)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        batch, new, _ = x.shape
+        q, k, v = (
+            projection(x).view(batch, new, -1, self.head_dim).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )  # [B, H or K, T, D]
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if past is not None:
+            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # [B, K, S, D]
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None and new > 1, enable_gqa=True
+        )
+        return self.o_proj(out.transpose(1, 2).reshape(batch, new, -1)), (k, v)
+
+
+class MLP(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        attended, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
+        x = x + attended
+        return x + self.mlp(self.post_attention_layernorm(x)), present
+
+
+class Stack(nn.Module):
+    """Everything below the head; `model.` in the weights' names."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.model = Stack(config)
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Normal(0, 0.02), the projections back into the residual stream scaled down by depth (GPT-2)."""
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                scale = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
+                nn.init.normal_(weight, std=scale, generator=generator)
+
+    def hidden(
+        self, tokens: Tensor, documents: Tensor | None = None, past: Cache | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Final hidden states [B, T, hidden_size] and the key-value cache.
+
+        Args:
+            tokens: ids [B, T].
+            documents: number of the document each token belongs to [B, T]; a token then attends to its own
+                document only. Not together with `past`.
+            past: the cache of an earlier call.
+        """
+        x = self.model.embed_tokens(tokens)
+        start = past[0][0].shape[2] if past else 0
+        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
+        mask = None
+        if documents is not None:
+            causal = positions[:, None] >= positions[None, :]
+            mask = (documents[:, :, None] == documents[:, None, :])[:, None] & causal  # [B, 1, T, T]
+        elif past and tokens.shape[1] > 1:
+            mask = positions[:, None] >= torch.arange(start + tokens.shape[1], device=tokens.device)[None, :]
+        cache: Cache = []
+        for number, layer in enumerate(self.model.layers):
+            x, present = layer(x, cos, sin, mask, past[number] if past else None)
+            cache.append(present)
+        return self.model.norm(x), cache
+
+    def forward(
+        self, tokens: Tensor, documents: Tensor | None = None, past: Cache | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Logits [B, T, vocab_size] in float32 and the cache. Arguments as `hidden`."""
+        hidden, cache = self.hidden(tokens, documents, past)
+        return F.linear(hidden, self.model.embed_tokens.weight).float(), cache
+
+    def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Mean cross-entropy in nats over targets [B, T] that are not `IGNORE`."""
+        hidden, _ = self.hidden(tokens, documents)
+        chosen = (targets != IGNORE).flatten().nonzero().squeeze(1)
+        logits = F.linear(hidden.flatten(0, 1).index_select(0, chosen), self.model.embed_tokens.weight)
+        return F.cross_entropy(logits.float(), targets.flatten()[chosen])

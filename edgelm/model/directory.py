@@ -1,0 +1,71 @@
+"""Hugging Face model directories: `config.json`, `model.safetensors`, the tokenizer, a card."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from edgelm import artifacts
+from edgelm.errors import BadInput
+from edgelm.model.config import read_config, to_hugging_face
+from edgelm.model.decoder import Decoder
+from edgelm.tokenizer.special import PAD
+from edgelm.tokenizer.text import TextTokenizer
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def save_model(model: Decoder, tokenizer: Path, directory: Path, card: str) -> None:
+    """Write a directory that `transformers.AutoModelForCausalLM` loads, with the tokenizer's files copied in."""
+    directory.mkdir(exist_ok=True)
+    text = TextTokenizer(tokenizer)
+    save_weights(dict(model.state_dict()), directory / "model.safetensors", {"format": "pt"})
+    ids = {"bos": text.bos, "eos": text.eos, "pad": text.id(PAD)}
+    artifacts.write_json(directory / "config.json", to_hugging_face(model.config, **ids))
+    artifacts.write_json(
+        directory / "generation_config.json",
+        {"bos_token_id": text.bos, "eos_token_id": [text.eos, text.end], "pad_token_id": ids["pad"]},
+    )
+    for name in TOKENIZER_FILES:
+        if (tokenizer / name).exists():
+            shutil.copyfile(tokenizer / name, directory / name)
+    artifacts.write_text(directory / "README.md", card)
+
+
+def load_model(directory: Path) -> Decoder:
+    """The decoder in a model directory, in float32 on the CPU, in evaluation mode.
+
+    Raises:
+        BadInput: a file is missing or damaged, or the weights do not fit `config.json`.
+    """
+    config = read_config(directory)
+    path = directory / "model.safetensors"
+    try:
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise BadInput("no such file", file=path, remedy="give a model directory, as edgelm pretrain writes") from None
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"is not a safetensors file ({error})", file=path, remedy="copy the model again") from None
+    model = Decoder(config)
+    try:
+        model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    except RuntimeError as error:
+        raise BadInput(
+            f"does not fit config.json ({str(error).splitlines()[1].strip()})",
+            file=path,
+            remedy="copy the model again",
+        ) from None
+    return model.eval()
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, Any] | None = None) -> None:
+    """Write a safetensors file atomically."""
+    part = path.with_name(f".{path.name}.part")
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, part, metadata=metadata)
+    with part.open("r+b") as stream:
+        os.fsync(stream.fileno())
+    part.replace(path)

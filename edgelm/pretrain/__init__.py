@@ -1,0 +1,1 @@
+"""Data loading, optimiser, schedule, loop and checkpoints; finetuning uses the same loop."""

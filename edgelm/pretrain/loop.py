@@ -1,0 +1,162 @@
+"""The training loop, for pretraining and finetuning alike: steps, checkpoints, metrics.
+
+A checkpoint is a directory `checkpoint-<step>` that appears whole; the newest one is taken up again. On a CPU an
+interrupted and resumed run ends with the same bytes as an undisturbed one.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file
+
+from edgelm import artifacts
+from edgelm.errors import BadInput, EdgelmError
+from edgelm.model.decoder import Decoder
+from edgelm.model.directory import save_weights
+from edgelm.pretrain.optimizer import learning_rate, make_optimizers, optimizer_state, restore_optimizers
+from edgelm.pretrain.stream import Packer
+from edgelm.progress import Progress
+
+CHECKPOINT_EVERY_S = 30.0
+METRICS_EVERY = 10
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What decides the weights, besides the data."""
+
+    steps: int
+    batch: int = 32
+    """Sequences a step."""
+    learning_rate: float = 0.01
+    warmup: int = 20
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    precision: Precision = "auto"
+    """`bf16` computes matrix products in bfloat16; `auto` measures whether this machine gains by it."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("steps", 1), ("batch", 1), ("warmup", 0), ("seed", 0)):
+            if getattr(self, name) < low:
+                raise BadInput(f"--{name} {getattr(self, name)} is too small", remedy=f"give at least {low}")
+        if not 0 < self.learning_rate < 1:
+            raise BadInput(f"--learning-rate {self.learning_rate} is out of range", remedy="give between 0 and 1")
+
+
+def train(
+    model: Decoder, packer: Packer, config: TrainConfig, folder: Path, progress: Progress, title: str
+) -> dict[str, Any]:
+    """Train in place, leaving the last checkpoint and `metrics.jsonl` in `folder`; returns figures of the run.
+
+    Raises:
+        EdgelmError: the loss is not a number.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device).train()
+    optimizers = make_optimizers(model, config.weight_decay)
+    first, metrics = _resume(model, optimizers, packer, folder)
+    autocast: Callable[[], Any] = (
+        (lambda: torch.autocast(device, torch.bfloat16)) if config.precision == "bf16" else nullcontext
+    )
+    saved = started = time.monotonic()
+    with progress.track(config.steps, title) as advance:
+        advance(first)
+        for step in range(first, config.steps):
+            rate = learning_rate(step, config.steps, config.learning_rate, config.warmup)
+            batch = packer.next_batch()
+            with autocast():
+                loss = model.loss(*(part.to(device) for part in batch))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise EdgelmError(
+                    f"{folder}: the loss is not a number at step {step}; the last good checkpoint is kept. "
+                    "Run again with a lower --learning-rate."
+                )
+            if step % METRICS_EVERY == 0 or step == config.steps - 1:
+                metrics.append({"step": step, "loss": round(value, 4), "learning_rate": rate})
+            advance(1, f"loss {value:.3f}")
+            if time.monotonic() - saved > CHECKPOINT_EVERY_S and step + 1 < config.steps:
+                _save(step + 1, model, optimizers, packer, metrics, folder)
+                saved = time.monotonic()
+    _save(config.steps, model, optimizers, packer, metrics, folder)
+    artifacts.write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
+    model.to("cpu").eval()
+    seconds = max(time.monotonic() - started, 1e-9)
+    tokens = (config.steps - first) * packer.batch * packer.context
+    return {"tokens_per_second": round(tokens / seconds), "loss": metrics[-1]["loss"]}
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Remove what only an interrupted run needs, once the model is written."""
+    for old in folder.glob("checkpoint-*"):
+        shutil.rmtree(old)
+
+
+def resolve_precision(precision: Precision) -> Precision:
+    """`fp32` or `bf16`: for `auto`, whichever multiplies matrices faster here by a measurement of 20 ms."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16"
+    seconds = {}
+    for kind in (torch.float32, torch.bfloat16):
+        a = torch.ones(512, 512, dtype=kind)
+        a @ a
+        timings = []
+        for _ in range(5):
+            start = time.perf_counter()
+            a @ a
+            timings.append(time.perf_counter() - start)
+        seconds[kind] = min(timings)
+    return "bf16" if seconds[torch.bfloat16] * 1.5 < seconds[torch.float32] else "fp32"
+
+
+def _save(
+    step: int,
+    model: Decoder,
+    optimizers: list[torch.optim.Optimizer],
+    packer: Packer,
+    metrics: list[dict[str, Any]],
+    folder: Path,
+) -> None:
+    part = folder / ".checkpoint.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    save_weights(dict(model.state_dict()), part / "model.safetensors")
+    save_weights(optimizer_state(optimizers), part / "optimizer.safetensors")
+    artifacts.write_json(part / "state.json", {"step": step, "stream": packer.state(), "metrics": metrics})
+    part.rename(folder / f"checkpoint-{step:08d}")
+    for old in sorted(folder.glob("checkpoint-*"))[:-1]:
+        shutil.rmtree(old)
+
+
+def _resume(
+    model: Decoder, optimizers: list[torch.optim.Optimizer], packer: Packer, folder: Path
+) -> tuple[int, list[dict[str, Any]]]:
+    found = sorted(folder.glob("checkpoint-*"))
+    if not found:
+        return 0, []
+    state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
+    model.load_state_dict(load_file(found[-1] / "model.safetensors"))
+    restore_optimizers(optimizers, load_file(found[-1] / "optimizer.safetensors"))
+    packer.restore(state["stream"])
+    return state["step"], state["metrics"]

@@ -1,0 +1,87 @@
+"""What a user sees while a stage works: a bar with time left on a terminal, plain lines elsewhere.
+
+Stages take a `Progress` and call it; the command line decides which kind. Everything goes to stderr, so that
+stdout holds results only.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Step(Protocol):
+    """Called as work goes on: `done` units more, and a short note such as `loss 3.21`."""
+
+    def __call__(self, done: float, note: str = "") -> None: ...
+
+
+class Progress:
+    """Progress on stderr: `bar` on a terminal, `lines` where there is none, nothing when `quiet`."""
+
+    def __init__(self, quiet: bool = True, terminal: bool | None = None):
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty() if terminal is None else terminal
+
+    def say(self, message: str) -> None:
+        """One line about what happens next."""
+        if not self.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def track(self, total: float, title: str) -> Iterator[Step]:
+        """Show progress through `total` units of `title` until the block ends."""
+        if self.quiet:
+            yield lambda done, note="": None
+        elif self.terminal:
+            with _bar(total, title) as step:
+                yield step
+        else:
+            yield _Lines(total, title)
+
+
+@contextmanager
+def _bar(total: float, title: str) -> Iterator[Step]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=max(total, 1e-9), note="")
+
+        def step(done: float, note: str = "") -> None:
+            bar.update(task, advance=done, **({"note": note} if note else {}))
+
+        yield step
+
+
+class _Lines:
+    """A plain line every ten seconds at most, with the share done and the time left."""
+
+    def __init__(self, total: float, title: str):
+        self.total, self.title = max(total, 1e-9), title
+        self.done = 0.0
+        self.started = self.last = time.monotonic()
+
+    def __call__(self, done: float, note: str = "") -> None:
+        self.done += done
+        now = time.monotonic()
+        if now - self.last < PLAIN_LINE_EVERY_S:
+            return
+        self.last = now
+        share = min(self.done / self.total, 1.0)
+        left = (now - self.started) * (1 - share) / share if share else 0.0
+        print(
+            f"  {self.title}: {share:.0%}, {left:.0f} s left{f', {note}' if note else ''}",
+            file=sys.stderr,
+            flush=True,
+        )

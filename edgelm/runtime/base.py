@@ -1,0 +1,204 @@
+"""What a loaded model can do, whatever runs it.
+
+A backend says how text becomes tokens and opens sessions; a session is fed tokens and answers with logits. All else
+is here once: scoring, sampling, streaming.
+"""
+
+import codecs
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from edgelm.errors import BadInput
+
+MAX_TOKENS = 4096
+
+
+class Session(Protocol):
+    """One sequence in progress, with its key-value cache."""
+
+    def feed(self, ids: Sequence[int], last_only: bool = False) -> np.ndarray:
+        """Append tokens; float32 logits [len(ids), vocab_size], or [1, vocab_size] of the last one."""
+        ...
+
+
+@dataclass(slots=True)
+class Generation:
+    """How a generation went; filled in while it streams."""
+
+    prompt_tokens: int = 0
+    tokens: int = 0
+    prompt_seconds: float = 0.0
+    seconds: float = 0.0
+    """Seconds spent on the new tokens, without the prompt."""
+    ended: str = ""
+    """`stop` where the model ended the text, `length` where `max_tokens` or the context did."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+class LanguageModel(ABC):
+    """A decoder ready to use.
+
+    Attributes:
+        name: what to call it in a table.
+        backend: `torch`, `onnx` or `llama.cpp`.
+        context: longest sequence in tokens, prompt included.
+        bos, eos, end, user, assistant: ids of special tokens.
+    """
+
+    name: str
+    backend: str
+    context: int
+    vocab_size: int
+    bos: int
+    eos: int
+    end: int
+    user: int
+    assistant: int
+
+    @abstractmethod
+    def session(self) -> Session:
+        """A new, empty sequence. Opening another ends the one before."""
+
+    @abstractmethod
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of plain text; no special token is added or recognised."""
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """UTF-8 bytes of a token, empty for special tokens."""
+
+    @abstractmethod
+    def language_tag(self, code: str) -> int | None:
+        """Id of a language's tag, or None."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the memory. The model cannot be used afterwards."""
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens left out."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+
+    def prompt(self, text: str, language: str | None = None, chat: bool = False) -> list[int]:
+        """Ids to start from: a text to continue, in a language if given, or a message to answer.
+
+        Raises:
+            BadInput: the model has no tag for the language.
+        """
+        if chat:
+            return [self.bos, self.user, *self.tokenize(text), self.end, self.assistant]
+        if language is None:
+            return [self.bos, *self.tokenize(text)]
+        tag = self.language_tag(language)
+        if tag is None:
+            raise BadInput(f"this model has no language '{language}'", remedy="leave the language out")
+        return [self.bos, tag, *self.tokenize(text)]
+
+    def score(self, prompt: Sequence[int], continuation: Sequence[int]) -> np.ndarray:
+        """Log-likelihood in nats of each token of `continuation` after `prompt`, float32.
+
+        Raises:
+            BadInput: together they do not fit the context.
+        """
+        ids = [*prompt, *continuation]
+        if len(ids) > self.context + 1:
+            raise BadInput(f"{len(ids)} tokens do not fit the context of {self.context}", remedy="shorten the text")
+        logits = self.session().feed(ids[:-1])[len(prompt) - 1 :]
+        return log_softmax(logits)[np.arange(len(continuation)), list(continuation)]
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int = 128,
+        temperature: float = 0.7,
+        top_p: float = 0.95,
+        seed: int = 0,
+        language: str | None = None,
+        chat: bool = False,
+        report: Generation | None = None,
+    ) -> Iterator[str]:
+        """Stream the text that follows a prompt, in pieces of whole characters.
+
+        Args:
+            prompt: text, or ids from `prompt`.
+            temperature: 0 always takes the likeliest token.
+            top_p: sample from the likeliest tokens that together have this probability.
+            report: filled in as the text streams.
+
+        Raises:
+            BadInput: an option is out of range or the prompt leaves no room in the context.
+        """
+        _check(max_tokens, temperature, top_p)
+        ids = self.prompt(prompt, language, chat) if isinstance(prompt, str) else list(prompt)
+        if len(ids) >= self.context:
+            raise BadInput(
+                f"the prompt has {len(ids)} tokens; the model's context holds {self.context} in all",
+                remedy="shorten it",
+            )
+        report = report or Generation()
+        return self._stream(ids, min(max_tokens, self.context - len(ids)), temperature, top_p, seed, report)
+
+    def _stream(
+        self, ids: list[int], room: int, temperature: float, top_p: float, seed: int, report: Generation
+    ) -> Iterator[str]:
+        random = np.random.default_rng(seed)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        report.prompt_tokens, report.ended = len(ids), "length"
+        session = self.session()
+        begin = time.perf_counter()
+        logits = session.feed(ids, last_only=True)
+        report.prompt_seconds = time.perf_counter() - begin
+        for number in range(room):
+            begin = time.perf_counter()
+            if number:
+                logits = session.feed([token], last_only=True)
+            token = sample(logits[-1], temperature, top_p, random)
+            report.seconds += time.perf_counter() - begin
+            if token in (self.eos, self.end):
+                report.ended = "stop"
+                break
+            report.tokens += 1
+            piece = decoder.decode(self.token_bytes(token))
+            if piece:
+                yield piece
+        tail = decoder.decode(b"", final=True)
+        if tail:
+            yield tail
+
+
+def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
+    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties go to the lower id."""
+    if temperature == 0:
+        return int(logits.argmax())
+    scaled = logits.astype(np.float64) / temperature
+    probability = np.exp(scaled - scaled.max())
+    probability /= probability.sum()
+    order = np.argsort(-probability, kind="stable")
+    cumulative = np.cumsum(probability[order])
+    kept = int(np.searchsorted(cumulative, top_p)) + 1
+    draw = random.random() * cumulative[min(kept, len(order)) - 1]
+    return int(order[min(int(np.searchsorted(cumulative, draw, side="right")), len(order) - 1)])
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities along the last axis, float32."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _check(max_tokens: int, temperature: float, top_p: float) -> None:
+    if not 1 <= max_tokens <= MAX_TOKENS:
+        raise BadInput(f"max_tokens {max_tokens} is out of range", remedy=f"give between 1 and {MAX_TOKENS}")
+    if not 0 <= temperature <= 5:
+        raise BadInput(f"temperature {temperature} is out of range", remedy="give between 0 and 5")
+    if not 0 < top_p <= 1:
+        raise BadInput(f"top_p {top_p} is out of range", remedy="give between 0 (excluded) and 1")

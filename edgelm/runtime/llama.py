@@ -1,0 +1,129 @@
+"""The llama.cpp runtime: one `.gguf` file, through the C interface that llama-cpp-python binds."""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgelm.errors import BadInput
+from edgelm.extras import require
+from edgelm.runtime.base import LanguageModel
+from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, USER, language_tag
+
+LONGEST_TOKEN = 256  # bytes; a longer piece asks for its true size
+
+
+class LlamaCppModel(LanguageModel):
+    backend = "llama.cpp"
+
+    def __init__(self, model: Any, path: Path, threads: int | None):
+        cpp = require("llama_cpp", "gguf")
+        self.model, self.vocab, self.cpp = model, cpp.llama_model_get_vocab(model), cpp
+        self.name = f"GGUF {path.stem.removeprefix('model-')}"
+        self.context = int(cpp.llama_model_n_ctx_train(model))
+        self.vocab_size = int(cpp.llama_vocab_n_tokens(self.vocab))
+        self.threads = threads or (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+        parameters = cpp.llama_context_default_params()
+        parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = self.context
+        parameters.n_threads = parameters.n_threads_batch = self.threads
+        parameters.no_perf = True
+        self.state = cpp.llama_init_from_model(model, parameters)
+        if not self.state:
+            raise BadInput("llama.cpp could not open a context", file=path, remedy="free some memory")
+        self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
+        self.user, self.assistant = self._special(USER), self._special(ASSISTANT)
+
+    @classmethod
+    def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
+        cpp = require("llama_cpp", "gguf")
+        _silence(cpp)
+        cpp.llama_backend_init()
+        parameters = cpp.llama_model_default_params()
+        parameters.n_gpu_layers = 0
+        model = cpp.llama_model_load_from_file(os.fsencode(path), parameters)
+        if not model:
+            raise BadInput("is not a GGUF file that llama.cpp can read", file=path, remedy="export the model again")
+        return cls(model, path, threads)
+
+    def session(self) -> "LlamaCppSession":
+        return LlamaCppSession(self)
+
+    def tokenize(self, text: str) -> list[int]:
+        return self._tokenize(text, parse_special=False)
+
+    def token_bytes(self, token: int) -> bytes:
+        size = LONGEST_TOKEN
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            written = self.cpp.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
+            if written >= 0:
+                return buffer.raw[:written]
+            size = -written
+
+    def language_tag(self, code: str) -> int | None:
+        ids = self._tokenize(language_tag(code), parse_special=True)
+        return ids[0] if len(ids) == 1 else None
+
+    def close(self) -> None:
+        if self.state:
+            self.cpp.llama_free(self.state)
+            self.cpp.llama_model_free(self.model)
+            self.state = self.model = None
+
+    def _special(self, token: str) -> int:
+        ids = self._tokenize(token, parse_special=True)
+        if len(ids) != 1:
+            raise BadInput(f"the GGUF file has no token {token}", remedy="export the model with edgelm")
+        return ids[0]
+
+    def _tokenize(self, text: str, parse_special: bool) -> list[int]:
+        data = text.encode("utf-8")
+        room = len(data) + 8
+        ids = (ctypes.c_int32 * room)()
+        count = self.cpp.llama_tokenize(self.vocab, data, len(data), ids, room, False, parse_special)
+        if count < 0:
+            raise BadInput(f"llama.cpp could not tokenise {text[:40]!r}", remedy="shorten the text")
+        return list(ids[:count])
+
+
+class LlamaCppSession:
+    """The model's one sequence; opening a session clears it."""
+
+    def __init__(self, model: LlamaCppModel):
+        self.owner, self.length = model, 0
+        model.cpp.llama_memory_clear(model.cpp.llama_get_memory(model.state), True)
+
+    def feed(self, ids: Sequence[int], last_only: bool = False) -> np.ndarray:
+        cpp, state, count = self.owner.cpp, self.owner.state, len(ids)
+        batch = cpp.llama_batch_init(count, 0, 1)
+        try:
+            batch.n_tokens = count
+            for index, token in enumerate(ids):
+                batch.token[index] = token
+                batch.pos[index] = self.length + index
+                batch.n_seq_id[index] = 1
+                batch.seq_id[index][0] = 0
+                batch.logits[index] = not last_only or index == count - 1
+            if cpp.llama_decode(state, batch):
+                raise BadInput(f"{self.length + count} tokens do not fit the context of {self.owner.context}")
+        finally:
+            cpp.llama_batch_free(batch)
+        self.length += count
+        rows = 1 if last_only else count
+        return np.ctypeslib.as_array(cpp.llama_get_logits(state), shape=(rows, self.owner.vocab_size)).copy()
+
+
+def _silence(cpp: Any) -> None:
+    """Keep llama.cpp's log off the user's terminal; what goes wrong is raised."""
+    global _quiet  # the callback must outlive every call, or llama.cpp calls freed memory
+    if _quiet is None:
+        _quiet = cpp.llama_log_callback(lambda level, text, data: None)
+        cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
+
+
+_quiet: Any = None

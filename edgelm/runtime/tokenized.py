@@ -1,0 +1,20 @@
+"""What the runtimes share that tokenise with a `tokenizer.json` (all but llama.cpp, which has its own)."""
+
+from edgelm.runtime.base import LanguageModel
+from edgelm.tokenizer.text import TextTokenizer
+
+
+class TokenizedModel(LanguageModel):
+    def __init__(self, tokenizer: TextTokenizer, name: str, context: int):
+        self.tokenizer, self.name, self.context = tokenizer, name, context
+        self.bos, self.eos, self.end = tokenizer.bos, tokenizer.eos, tokenizer.end
+        self.user, self.assistant = tokenizer.user, tokenizer.assistant
+
+    def tokenize(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self.tokenizer.bytes_of[token]
+
+    def language_tag(self, code: str) -> int | None:
+        return self.tokenizer.language(code)

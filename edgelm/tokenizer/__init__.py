@@ -1,0 +1,1 @@
+"""Byte-level BPE: training, the fertility report, and the rules every runtime shares."""
