@@ -1,0 +1,61 @@
+"""The command line. One thin file a command group: parse, call, render.
+
+A command's file imports what it needs when the command runs, so `edgelm --help` is instant.
+"""
+
+import os
+import sys
+
+import typer
+
+from edgelm import __version__
+from edgelm.cli.corpus import app as corpus
+from edgelm.cli.demo import demo
+from edgelm.cli.doctor import doctor
+from edgelm.cli.evaluate import evaluate
+from edgelm.cli.export import export
+from edgelm.cli.finetune import finetune
+from edgelm.cli.pretrain import pretrain
+from edgelm.cli.quickstart import quickstart
+from edgelm.cli.run import run
+from edgelm.cli.tokenizer import app as tokenizer
+from edgelm.errors import EdgelmError
+
+app = typer.Typer(
+    help="From raw text in any language to a small language model that answers offline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(quickstart)
+app.add_typer(corpus, name="corpus")
+app.add_typer(tokenizer, name="tokenizer")
+for command in (pretrain, finetune, evaluate, export, run, demo, doctor):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if show:
+        print(f"edgelm {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: one line and an exit code for a user's mistake, 130 for Ctrl-C, never a traceback for either."""
+    # two OpenMP threads that spin against another busy process slow training down tenfold
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except EdgelmError as error:
+        print(f"edgelm: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("edgelm: stopped. Run the same command again to continue.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

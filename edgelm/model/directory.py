@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
@@ -65,7 +65,8 @@ def load_model(directory: Path) -> Decoder:
 def save_weights(weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, Any] | None = None) -> None:
     """Write a safetensors file atomically."""
     part = path.with_name(f".{path.name}.part")
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, part, metadata=metadata)
-    with part.open("r+b") as stream:
+    with part.open("wb") as stream:
+        stream.write(save({name: weight.contiguous() for name, weight in weights.items()}, metadata))
+        stream.flush()
         os.fsync(stream.fileno())
     part.replace(path)

@@ -1,7 +1,7 @@
 """`edgelm pretrain`: a decoder from scratch on a corpus."""
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from edgelm.model.card import model_card
 from edgelm.model.config import get_preset
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import save_model
-from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, resolve_precision, train
+from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, train
 from edgelm.pretrain.stream import Packer, corpus_source
 from edgelm.progress import Progress
 from edgelm.runtime.torch import TorchModel
@@ -45,12 +45,11 @@ def pretrain(
     languages = languages_of(corpus)
     text = TextTokenizer(tokenizer)
     shape = get_preset(preset, vocab_size=text.vocab_size)
-    config = replace(config, precision=resolve_precision(config.precision))
     if temperature < 1:
         raise BadInput(f"--temperature {temperature} is too small", remedy="give at least 1")
 
     def work(partial: Path) -> dict[str, Any]:
-        progress.say(f"pretraining {preset}: {shape.parameters / 1e6:.1f} M parameters, {config.precision}")
+        progress.say(f"pretraining {preset}: {shape.parameters / 1e6:.1f} M parameters")
         source = corpus_source(
             corpus, languages, text, partial / "tokens", seed=config.seed, temperature=temperature
         )

@@ -25,6 +25,10 @@ class Session(Protocol):
         """Append tokens; float32 logits [len(ids), vocab_size], or [1, vocab_size] of the last one."""
         ...
 
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        ...
+
 
 @dataclass(slots=True)
 class Generation:
@@ -113,6 +117,26 @@ class LanguageModel(ABC):
             raise BadInput(f"{len(ids)} tokens do not fit the context of {self.context}", remedy="shorten the text")
         logits = self.session().feed(ids[:-1])[len(prompt) - 1 :]
         return log_softmax(logits)[np.arange(len(continuation)), list(continuation)]
+
+    def score_choices(self, prompt: Sequence[int], choices: Sequence[Sequence[int]]) -> np.ndarray:
+        """Summed log-likelihood in nats of each choice after one prompt, read once: float64 [len(choices)].
+
+        Raises:
+            BadInput: the prompt and the longest choice do not fit the context.
+        """
+        needed = len(prompt) + max(map(len, choices)) - 1
+        if needed > self.context:
+            raise BadInput(f"{needed} tokens do not fit the context of {self.context}", remedy="shorten the text")
+        session = self.session()
+        first = log_softmax(session.feed(prompt, last_only=True))[0]
+        scores = np.zeros(len(choices))
+        for number, choice in enumerate(choices):
+            scores[number] = first[choice[0]]
+            if len(choice) > 1:
+                rest = log_softmax(session.feed(choice[:-1]))
+                scores[number] += rest[np.arange(len(choice) - 1), list(choice[1:])].sum()
+                session.rewind(len(prompt))
+        return scores
 
     def generate(
         self,

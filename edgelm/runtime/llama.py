@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class LlamaCppModel(LanguageModel):
     @classmethod
     def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
         cpp = require("llama_cpp", "gguf")
-        _silence(cpp)
+        silence_llama_cpp(cpp)
         cpp.llama_backend_init()
         parameters = cpp.llama_model_default_params()
         parameters.n_gpu_layers = 0
@@ -82,7 +83,7 @@ class LlamaCppModel(LanguageModel):
         return ids[0]
 
     def _tokenize(self, text: str, parse_special: bool) -> list[int]:
-        data = text.encode("utf-8")
+        data = unicodedata.normalize("NFC", text).encode("utf-8")  # tokenizer.json does; GGUF has no word for it
         room = len(data) + 8
         ids = (ctypes.c_int32 * room)()
         count = self.cpp.llama_tokenize(self.vocab, data, len(data), ids, room, False, parse_special)
@@ -117,8 +118,13 @@ class LlamaCppSession:
         rows = 1 if last_only else count
         return np.ctypeslib.as_array(cpp.llama_get_logits(state), shape=(rows, self.owner.vocab_size)).copy()
 
+    def rewind(self, length: int) -> None:
+        cpp = self.owner.cpp
+        cpp.llama_memory_seq_rm(cpp.llama_get_memory(self.owner.state), 0, length, -1)
+        self.length = length
 
-def _silence(cpp: Any) -> None:
+
+def silence_llama_cpp(cpp: Any) -> None:
     """Keep llama.cpp's log off the user's terminal; what goes wrong is raised."""
     global _quiet  # the callback must outlive every call, or llama.cpp calls freed memory
     if _quiet is None:

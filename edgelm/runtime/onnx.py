@@ -71,3 +71,7 @@ class OnnxSession:
         self.length = end
         logits: np.ndarray = named["logits"][0]
         return logits[-1:] if last_only else logits
+
+    def rewind(self, length: int) -> None:
+        self.past = {name: value[:, :, :length] for name, value in self.past.items()}
+        self.length = length

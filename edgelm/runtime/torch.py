@@ -44,3 +44,6 @@ class TorchSession:
         if last_only:
             hidden = hidden[:, -1:]
         return torch.nn.functional.linear(hidden[0], self.model.model.embed_tokens.weight).float().numpy()
+
+    def rewind(self, length: int) -> None:
+        self.cache = [(k[:, :, :length], v[:, :, :length]) for k, v in self.cache or []]

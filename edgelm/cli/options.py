@@ -1,0 +1,38 @@
+"""Options that several commands share, and the table they all print."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; made whole or not at all.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, results only.")]
+Seed = Annotated[int, typer.Option(help="The same seed and inputs give the same bytes.", min=0)]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto measures which is faster here.")]
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table on stdout, the first column and the last if it is prose to the left, figures to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for number, name in enumerate(header):
+        prose = number == 0 or any(len(row[number]) > 24 for row in rows)
+        table.add_column(name, justify="left" if prose else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    console.print(table, crop=False)
+
+
+def split_codes(codes: str | None) -> list[str] | None:
+    """Language codes from `zul,xho`, checked against the registry."""
+    from edgelm.languages import get_language
+
+    return [get_language(code.strip()).code for code in codes.split(",")] if codes else None

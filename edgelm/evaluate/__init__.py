@@ -1,0 +1,1 @@
+"""Metrics, label scoring, baselines; the same code for every runtime."""

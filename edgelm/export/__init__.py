@@ -1,0 +1,1 @@
+"""GGUF and ONNX files from a model directory, quantised and verified."""

@@ -1,0 +1,111 @@
+"""GGUF: written with the `gguf` package, quantised by llama.cpp itself."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from edgelm.errors import EdgelmError
+from edgelm.extras import require
+from edgelm.model.config import ModelConfig, read_config
+from edgelm.runtime.llama import silence_llama_cpp
+from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
+from edgelm.tokenizer.text import TextTokenizer
+
+PRE_TOKENIZER = "smollm"  # llama.cpp's name for: single digits, then ByteLevel
+LAYER_TENSORS = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def write_gguf(model: Path, path: Path, kind: str) -> None:
+    """Write a model directory as one GGUF file of type `F32` or `F16` (norms stay F32).
+
+    Raises:
+        BadInput: the directory is no model.
+    """
+    gguf = require("gguf", "export")
+    config = read_config(model)
+    tokenizer = TextTokenizer(model)
+    writer = gguf.GGUFWriter(path, "llama")
+    _write_metadata(writer, gguf, config, tokenizer, kind)
+    _write_tokenizer(writer, gguf, tokenizer)
+    wide = np.float16 if kind == "F16" else np.float32
+    for name, weight in load_file(model / "model.safetensors").items():
+        weight = weight.astype(np.float32)
+        if name.endswith("q_proj.weight"):
+            weight = _interleave(weight, config.heads)
+        elif name.endswith("k_proj.weight"):
+            weight = _interleave(weight, config.kv_heads)
+        writer.add_tensor(_tensor_name(name), weight.astype(wide if weight.ndim == 2 else np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def quantize_gguf(source: Path, path: Path, kind: str) -> None:
+    """Quantise a GGUF file with llama.cpp, `kind` being its name for a file type such as `Q4_K_M`."""
+    cpp = require("llama_cpp", "gguf")
+    silence_llama_cpp(cpp)
+    parameters = cpp.llama_model_quantize_default_params()
+    prefix = "LLAMA_FTYPE_MOSTLY_"
+    parameters.ftype = getattr(cpp, f"{prefix}{kind}")
+    if cpp.llama_model_quantize(os.fsencode(source), os.fsencode(path), parameters):
+        raise EdgelmError(f"{path}: llama.cpp could not quantise to {kind}. Is there room on the disk?")
+
+
+def _write_metadata(writer, gguf, config: ModelConfig, tokenizer: TextTokenizer, kind: str) -> None:  # type: ignore[no-untyped-def]
+    writer.add_name("edgelm")
+    writer.add_context_length(config.context)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.heads)
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if kind == "F16" else gguf.LlamaFileType.ALL_F32)
+
+
+def _write_tokenizer(writer, gguf, tokenizer: TextTokenizer) -> None:  # type: ignore[no-untyped-def]
+    content = json.loads(tokenizer.tokenizer.to_str())
+    special = {token["id"] for token in content["added_tokens"] if token["special"]}
+    vocabulary = sorted(tokenizer.tokenizer.get_vocab().items(), key=lambda item: item[1])
+    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(PRE_TOKENIZER)
+    writer.add_token_list([token for token, _ in vocabulary])
+    writer.add_token_types([control if number in special else normal for _, number in vocabulary])
+    writer.add_token_merges([" ".join(pair) for pair in content["model"]["merges"]])
+    writer.add_bos_token_id(tokenizer.id(BOS))
+    writer.add_eos_token_id(tokenizer.id(EOS))
+    writer.add_eot_token_id(tokenizer.id(END))
+    writer.add_pad_token_id(tokenizer.id(PAD))
+    writer.add_add_bos_token(True)
+    writer.add_add_eos_token(False)
+    writer.add_chat_template(CHAT_TEMPLATE)
+
+
+def _tensor_name(name: str) -> str:
+    if name.startswith("model.layers."):
+        _, _, number, inner = name.removesuffix(".weight").split(".", 3)
+        return f"blk.{number}.{LAYER_TENSORS[inner]}.weight"
+    return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[name]
+
+
+def _interleave(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows from transformers' rotary layout (two halves of a head) to llama.cpp's (pairs side by side)."""
+    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)

@@ -1,0 +1,1 @@
+"""Regimes and methods of adapting a pretrained decoder to a task."""

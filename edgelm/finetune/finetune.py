@@ -1,0 +1,102 @@
+"""`edgelm finetune`: a pretrained decoder learns to answer a task, all weights, answers only.
+
+`mono` trains on one language, `multi` on all of the task's. With a replay corpus, half of the tokens go on being
+plain text, so that the model keeps writing as well as it did.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgelm import artifacts
+from edgelm.corpus.shards import languages_of
+from edgelm.errors import BadInput
+from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
+from edgelm.evaluate.classify import classify
+from edgelm.evaluate.evaluate import score_task
+from edgelm.finetune.examples import ExampleSource, Mixture, example_item
+from edgelm.model.card import model_card
+from edgelm.model.directory import load_model, save_model
+from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, train
+from edgelm.pretrain.pretrain import VALIDATION_BYTES
+from edgelm.pretrain.stream import Packer, Source, corpus_source
+from edgelm.progress import Progress
+from edgelm.runtime.torch import TorchModel
+from edgelm.tasks.classification import Task
+from edgelm.tokenizer.special import PAD
+from edgelm.tokenizer.text import TextTokenizer
+
+REPLAY_SHARE = 0.5
+
+
+def finetune(
+    model: Path,
+    tasks: Sequence[Task],
+    output: Path,
+    *,
+    config: TrainConfig,
+    languages: list[str] | None = None,
+    replay: Path | None = None,
+    temperature: float = 2.0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Finetune a model directory into `output`; returns validation scores and figures of the run.
+
+    Args:
+        languages: train on these languages of the tasks only.
+        replay: a corpus whose training documents take half of the tokens.
+
+    Raises:
+        BadInput: model, task or corpus is missing or damaged.
+    """
+    progress = progress or Progress()
+    if not tasks:
+        raise BadInput("no task was given", remedy="name at least one, as in: edgelm finetune MODEL topic")
+    text = TextTokenizer(model)
+
+    def work(partial: Path) -> dict[str, Any]:
+        decoder = load_model(model)
+        shape = decoder.config
+        examples = [one for task in tasks for one in task.examples("train", languages)]
+        progress.say(f"finetuning on {', '.join(task.name for task in tasks)}: {len(examples):,} examples")
+        source: Source = ExampleSource([example_item(one, text, shape.context) for one in examples], config.seed)
+        codes = sorted({one.language for one in examples})
+        if replay:
+            codes = languages_of(replay)
+            plain = corpus_source(
+                replay, codes, text, partial / "tokens", seed=config.seed, temperature=temperature
+            )
+            source = Mixture(
+                {"examples": source, "replay": plain}, {"examples": 1 - REPLAY_SHARE, "replay": REPLAY_SHARE}
+            )
+        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD), whole=True)
+        figures = train(decoder, packer, config, partial, progress, "finetuning")
+        runtime = TorchModel(decoder, text)
+        figures["tasks"] = {}
+        for task in tasks:
+            held_out = task.examples("validation", languages)
+            figures["tasks"][task.name] = score_task(task, held_out, classify(runtime, held_out, task.labels))
+        held_out_texts = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
+        figures["validation_bits_per_byte"] = bits_per_byte(runtime, held_out_texts)
+        name = f"edgelm, finetuned on {', '.join(task.name for task in tasks)}"
+        save_model(decoder, model, partial, model_card(name, codes, figures["validation_bits_per_byte"], shape))
+        shutil.rmtree(partial / "tokens", ignore_errors=True)
+        clear_checkpoints(partial)
+        return figures
+
+    provenance, _ = artifacts.build(
+        output,
+        command="finetune",
+        config={
+            "tasks": [task.config() for task in tasks],
+            "languages": languages,
+            "replay": REPLAY_SHARE if replay else 0,
+            "temperature": temperature,
+            **asdict(config),
+        },
+        inputs=[model, *([replay] if replay else []), *(file for task in tasks for file in task.inputs())],
+        work=work,
+    )
+    return provenance["results"]

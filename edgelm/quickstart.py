@@ -1,0 +1,217 @@
+"""`edgelm quickstart`: every stage once, at sizes that two cores finish in minutes."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgelm import artifacts
+from edgelm.bench.speed import decode_speed
+from edgelm.corpus.build import build_corpus
+from edgelm.corpus.recipe import load_recipe
+from edgelm.corpus.shards import languages_of
+from edgelm.errors import MissingExtra
+from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
+from edgelm.extras import require
+from edgelm.languages import load_languages
+from edgelm.progress import Progress
+from edgelm.runtime import load
+from edgelm.tasks.classification import load_task
+from edgelm.tokenizer.train import train_tokenizer
+
+PRESET = "nano"
+VOCAB_SIZE = 2048
+PRETRAIN_STEPS = 300
+FINETUNE_STEPS = 150
+FORMATS = {"gguf": ("gguf:F16", "gguf:Q8_0", "gguf:Q4_K_M"), "onnx": ("onnx:fp32", "onnx:int8")}
+SAMPLE_TOKENS = 24
+
+
+@dataclass(slots=True)
+class Result:
+    """What the command prints."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    verdict: str
+    samples: list[tuple[str, str, str]]
+    closing: str
+    next_commands: list[str]
+
+
+def quickstart(
+    output: Path, *, source: str | None = None, task: str = "topic", seed: int = 0, progress: Progress | None = None
+) -> Result:
+    """Run the stages in `output`, each skipped where it is up to date; the last table is in `results.json` too.
+
+    Args:
+        source: folder or file of documents, or a recipe; the embedded sample by default.
+
+    Raises:
+        BadInput: the source or the task cannot be used.
+        MissingExtra: an extra that training needs is not installed.
+    """
+    progress = progress or Progress()
+    for module, extra in (("pyarrow", "corpus"), ("torch", "train"), ("sklearn", "train")):
+        require(module, extra)
+    from edgelm.export.export import artifact_name, export
+    from edgelm.finetune.finetune import finetune
+    from edgelm.pretrain.loop import TrainConfig
+    from edgelm.pretrain.pretrain import pretrain
+
+    started = time.monotonic()
+    chosen = load_task(task)
+    corpus, tokenizer, base = output / "corpus", output / "tokenizer", output / "base"
+    model, exported = output / "model", output / "export"
+
+    build_corpus(load_recipe(source or "sample"), corpus, progress=progress)
+    train_tokenizer(corpus, tokenizer, vocab_size=VOCAB_SIZE, progress=progress)
+    pretrain(
+        corpus,
+        tokenizer,
+        base,
+        preset=PRESET,
+        config=TrainConfig(steps=PRETRAIN_STEPS, seed=seed),
+        progress=progress,
+    )
+    finetune(
+        base,
+        [chosen],
+        model,
+        config=TrainConfig(steps=FINETUNE_STEPS, learning_rate=0.003, seed=seed),
+        replay=corpus,
+        progress=progress,
+    )
+    formats, missing = _available()
+    verification = export(model, exported, formats, progress=progress) if formats else {}
+    files = [model, *(exported / artifact_name(name) for name in formats)]
+    split = "test" if "test" in chosen.files else "validation"
+    found = [
+        evaluate(
+            file,
+            output / "evaluation" / file.relative_to(output).as_posix().replace("/", "-"),
+            corpus=corpus,
+            tasks=[chosen],
+            split=split,
+            progress=progress,
+        )
+        for file in files
+    ]
+    baselines = evaluate_baselines(output / "evaluation" / "baselines", [chosen], split, progress)[chosen.name]
+    speeds = decode_speed(files, progress)
+    samples = _samples(files, corpus)
+
+    rows = []
+    for file, one, speed in zip(files, found, speeds, strict=True):
+        size = _size(file)
+        rows.append([one["name"], f"{size / 1e6:.2f}", f"{speed:,.0f}", f"{one['bits_per_byte']['mean']:.3f}"])
+        rows[-1] += _f1(one["tasks"][chosen.name])
+    rows += [[name, "-", "-", "-", *_f1(one)] for name, one in baselines.items()]
+    seconds = time.monotonic() - started
+    memory = peak_memory()
+    artifacts.write_json(
+        output / "results.json",
+        {
+            "artifacts": [
+                {"file": str(file.relative_to(output)), "bytes": _size(file), "tokens_per_second": speed, **one}
+                for file, one, speed in zip(files, found, speeds, strict=True)
+            ],
+            "baselines": baselines,
+            "verification": verification,
+            "samples": samples,
+            "seconds": round(seconds, 1),
+            "peak_memory_bytes": memory,
+        },
+    )
+    best = found[0]["tasks"][chosen.name]["macro_f1"]
+    closing = f"Finished in {seconds:.0f} s with at most {memory / 1e9:.1f} GB of memory; everything is in {output}/."
+    return Result(
+        title=f"{PRESET} on {source or 'the embedded sample'}, task '{chosen.name}' ({split})",
+        header=["artifact", "MB", "tokens/s", "bits per byte", "macro-F1", "95 %"],
+        rows=rows,
+        verdict=_verdict(best, baselines),
+        samples=samples,
+        closing="\n".join([closing, *missing]),
+        next_commands=_next_commands(output, files),
+    )
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process or of its largest child so far, in bytes; 0 where unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    people = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in people) * unit
+
+
+def _available() -> tuple[list[str], list[str]]:
+    """The formats that can be written and run here, and a line for each family that cannot."""
+    needs: dict[str, tuple[tuple[str, str], ...]] = {
+        "gguf": (("gguf", "export"), ("llama_cpp", "gguf")),
+        "onnx": (("onnx", "export"), ("optimum", "export")),
+    }
+    formats: list[str] = []
+    missing: list[str] = []
+    for family, modules in needs.items():
+        try:
+            for module, extra in modules:
+                require(module, extra)
+            formats += FORMATS[family]
+        except MissingExtra as error:
+            missing.append(f"No {family.upper()} files were written: {error}")
+    return formats, missing
+
+
+def _size(file: Path) -> int:
+    weights = {True: file / "model.safetensors", False: file / "model.onnx"}
+    return file.stat().st_size if file.is_file() else weights[(file / "model.safetensors").exists()].stat().st_size
+
+
+def _f1(scores: dict[str, Any]) -> list[str]:
+    low, high = scores["interval"]
+    return [f"{scores['macro_f1']:.3f}", f"{low:.2f}-{high:.2f}"]
+
+
+def _verdict(best: float, baselines: dict[str, Any]) -> str:
+    name, strongest = max(baselines.items(), key=lambda item: item[1]["macro_f1"])
+    score = strongest["macro_f1"]
+    if best > score:
+        return f"On this task the model beats its strongest baseline, {name} ({best:.3f} against {score:.3f})."
+    return (
+        f"On this task the model does not beat {name} ({best:.3f} against {score:.3f}): "
+        "for this task alone, the baseline is the better choice."
+    )
+
+
+def _samples(files: list[Path], corpus: Path) -> list[tuple[str, str, str]]:
+    """A short continuation in every language of the corpus, by the smallest file."""
+    smallest = min(files[1:] or files, key=_size)
+    model = load(smallest)
+    registry = load_languages()
+    found = []
+    for code in languages_of(corpus):
+        if code in registry:
+            language = registry[code]
+            text = "".join(
+                model.generate(language.prompt, language=code, max_tokens=SAMPLE_TOKENS, temperature=0.5, seed=1)
+            )
+            found.append((language.autonym, language.prompt, " ".join(text.split())))
+    model.close()
+    return found
+
+
+def _next_commands(output: Path, files: list[Path]) -> list[str]:
+    file = files[-1] if len(files) == 1 else min(files[1:], key=_size)
+    quoted: Callable[[Path], str] = lambda path: f"'{path}'" if " " in str(path) else str(path)  # noqa: E731
+    return [
+        f"edgelm run {quoted(file)} 'Namhlanje ekuseni' --language zul",
+        f"edgelm demo {quoted(output)}",
+        "edgelm quickstart --source YOUR_FOLDER -o my-model",
+        "edgelm doctor",
+    ]
