@@ -7,7 +7,7 @@ what made it: command, resolved configuration, digests of the inputs, versions, 
 * Run again with the same configuration and the same input bytes, nothing is done.
 * A run that was killed leaves its partial directory; the next run with the same configuration and inputs gets
   it back and may continue from what it finds there. With others, it starts empty.
-* An output that edgelm did not make is never replaced.
+* An output that edgelm did not make, that another command made or that holds an input is never replaced.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,11 @@ def digest_path(path: Path) -> str:
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
         )
         return digest_of(
-            [[file.relative_to(path).as_posix(), digest_path(file)] for file in files if file.name != PROVENANCE]
+            [
+                [file.relative_to(path).as_posix(), digest_path(file)]
+                for file in files
+                if file.name != PROVENANCE
+            ]
         )
     try:
         with path.open("rb") as stream:
@@ -111,25 +116,33 @@ def build(
         if not path.exists():
             raise BadInput("no such file or folder", file=path, remedy="check the path")
     input_digests = {str(path): digest_path(path) for path in inputs}
-    digest = digest_of({"command": command, "config": config, "inputs": sorted(input_digests.values())})
+    # in order, not sorted: two files that swap their contents are other inputs
+    digest = digest_of({"command": command, "config": config, "inputs": list(input_digests.values())})
 
-    found = read_provenance(output)
-    if found is not None and found["digest"] == digest and intact(output, found):
+    found = _finished(output, digest)
+    if found is not None:
+        shutil.rmtree(_aside(output), ignore_errors=True)  # there if a run was killed right after the rename
         return found, False
-    if found is None and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise BadInput("exists and was not made by edgelm", file=output, remedy="choose another output folder")
-
-    partial = output.with_name(f".{output.name}.partial")
+    _check_replaceable(output, command, inputs)
+    partial, lock = (output.with_name(f".{output.name}.{what}") for what in ("partial", "lock"))
+    new_folders = [folder for folder in output.parents if not folder.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(output.with_name(f".{output.name}.lock"), timeout=0):
-            finished = read_provenance(partial)
-            if finished is not None and finished["digest"] == digest and intact(partial, finished):
-                _replace(partial, output)  # killed between writing the provenance and the rename
-                return finished, False
+        with FileLock(lock, timeout=0):
+            found = _finished(output, digest)  # another process may have been faster
+            if found is not None:
+                return found, False
+            found = _finished(partial, digest)
+            if found is not None:  # killed between writing the provenance and the rename
+                _replace(partial, output)
+                return found, False
             started = time.time()
             _open_partial(partial, digest)
-            results = work(partial) or {}
+            try:
+                results = work(partial) or {}
+            except BadInput:
+                shutil.rmtree(partial, ignore_errors=True)  # mended inputs cannot use it
+                raise
             (partial / ".digest").unlink()
             provenance = {
                 "command": command,
@@ -155,6 +168,13 @@ def build(
             }
             write_json(partial / PROVENANCE, provenance)
             _replace(partial, output)
+    except BadInput:
+        if new_folders:
+            with suppress(OSError):  # another process has begun to use them
+                lock.unlink(missing_ok=True)
+                for folder in new_folders:
+                    folder.rmdir()
+        raise
     except Timeout:
         raise EdgelmError(f"{output}: another edgelm process is building it. Wait for it to end.") from None
     except OSError as error:
@@ -165,6 +185,34 @@ def build(
             "Nothing was left half-written; run the same command again once this is mended."
         ) from error
     return provenance, True
+
+
+def _finished(directory: Path, digest: str) -> dict[str, Any] | None:
+    """The provenance of `directory` if it is whole and has this digest, else None."""
+    found = read_provenance(directory)
+    return found if found is not None and found["digest"] == digest and intact(directory, found) else None
+
+
+def _check_replaceable(output: Path, command: str, inputs: Iterable[Path]) -> None:
+    """Raise `BadInput` unless `output` is free or holds nothing but what the same command made."""
+    other = "choose another output folder"
+    for path in inputs:
+        if output.resolve() in (path.resolve(), *path.resolve().parents):
+            raise BadInput(f"would replace the input {path}", file=output, remedy=other)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    found = read_provenance(output)
+    if found is None:
+        raise BadInput("exists and was not made by edgelm", file=output, remedy=other)
+    if found.get("command") != command:
+        raise BadInput(f"was made by another command ({found.get('command')})", file=output, remedy=other)
+    for file in sorted(output.rglob("*")):
+        name = file.relative_to(output)
+        known = name.as_posix() == PROVENANCE or name.as_posix() in found.get("outputs", {})
+        if file.is_file() and not known and not any(part.startswith(".") for part in name.parts):
+            raise BadInput(
+                f"holds {name}, which edgelm did not make", file=output, remedy=f"move it away or {other}"
+            )
 
 
 def intact(directory: Path, provenance: dict[str, Any]) -> bool:
@@ -185,13 +233,17 @@ def _open_partial(partial: Path, digest: str) -> None:
 
 
 def _replace(partial: Path, output: Path) -> None:
-    """Put `partial` in place of `output`. A directory cannot be replaced in one call, so the old one steps aside."""
-    old = output.with_name(f".{output.name}.old")
+    """Put `partial` in place of `output`; the old one steps aside, as no call replaces a directory."""
+    old = _aside(output)
     shutil.rmtree(old, ignore_errors=True)
     if output.exists():
         output.rename(old)
     partial.rename(output)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside(output: Path) -> Path:
+    return output.with_name(f".{output.name}.old")
 
 
 def _versions() -> dict[str, str]:

@@ -27,7 +27,9 @@ class BadInput(EdgelmError):
     ):
         where = "" if file is None else f"{file}: " if line is None else f"{file}, line {line}: "
         parts = [f"{where}{problem}".rstrip(".")] + ([remedy.rstrip(".")] if remedy else [])
-        super().__init__(". ".join(part[:1].upper() + part[1:] if i else part for i, part in enumerate(parts)) + ".")
+        super().__init__(
+            ". ".join(part[:1].upper() + part[1:] if i else part for i, part in enumerate(parts)) + "."
+        )
         self.file, self.line = file, line
 
 

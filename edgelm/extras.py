@@ -22,7 +22,7 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
             raise
-        what = EXTRAS[extra][1]
+        name, what = module.split(".")[0], EXTRAS[extra][1]
         raise MissingExtra(
-            f"{module.split('.')[0]} is not installed; it is needed to {what}. Run: pip install 'edgelm[{extra}]'"
+            f"{name} is not installed; it is needed to {what}. Run: pip install 'edgelm[{extra}]'"
         ) from None

@@ -20,21 +20,27 @@ class Step(Protocol):
 
 
 class Progress:
-    """Progress on stderr: `bar` on a terminal, `lines` where there is none, nothing when `quiet`."""
+    """Progress on stderr: a bar on a terminal, plain lines where there is none.
 
-    def __init__(self, quiet: bool = True, terminal: bool | None = None):
-        self.quiet = quiet
-        self.terminal = sys.stderr.isatty() if terminal is None else terminal
+    Args:
+        silent: show nothing at all, as a library does.
+        quiet: no bar and no word about what happens next; a plain line only while something takes long.
+        terminal: whether stderr is one; found out by default.
+    """
+
+    def __init__(self, silent: bool = False, quiet: bool = False, terminal: bool | None = None):
+        self.silent, self.quiet = silent, quiet
+        self.terminal = (sys.stderr.isatty() if terminal is None else terminal) and not quiet
 
     def say(self, message: str) -> None:
         """One line about what happens next."""
-        if not self.quiet:
+        if not (self.silent or self.quiet):
             print(message, file=sys.stderr, flush=True)
 
     @contextmanager
     def track(self, total: float, title: str) -> Iterator[Step]:
         """Show progress through `total` units of `title` until the block ends."""
-        if self.quiet:
+        if self.silent:
             yield lambda done, note="": None
         elif self.terminal:
             with _bar(total, title) as step:
@@ -49,17 +55,20 @@ def _bar(total: float, title: str) -> Iterator[Step]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<28}", markup=False),  # file names may hold [brackets]
         BarColumn(bar_width=30),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=max(total, 1e-9), note="")
 
         def step(done: float, note: str = "") -> None:
-            bar.update(task, advance=done, **({"note": note} if note else {}))
+            if note:
+                bar.update(task, advance=done, note=note)
+            else:
+                bar.update(task, advance=done)
 
         yield step
 

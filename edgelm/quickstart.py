@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from edgelm.errors import MissingExtra
 from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
 from edgelm.extras import require
 from edgelm.languages import load_languages
+from edgelm.model.config import get_preset
 from edgelm.progress import Progress
 from edgelm.runtime import load
 from edgelm.tasks.classification import load_task
@@ -23,8 +24,11 @@ from edgelm.tokenizer.train import train_tokenizer
 
 PRESET = "nano"
 VOCAB_SIZE = 2048
-PRETRAIN_STEPS = 300
-FINETUNE_STEPS = 150
+BATCH = 16
+LEARNING_RATE = 0.002
+EPOCHS = 4  # of the corpus, or fewer: nano learns a small text by heart soon after
+MAX_STEPS = 400  # two cores take 100 s for them
+FINETUNE_STEPS = 120
 FORMATS = {"gguf": ("gguf:F16", "gguf:Q8_0", "gguf:Q4_K_M"), "onnx": ("onnx:fp32", "onnx:int8")}
 SAMPLE_TOKENS = 24
 
@@ -54,7 +58,7 @@ def quickstart(
         BadInput: the source or the task cannot be used.
         MissingExtra: an extra that training needs is not installed.
     """
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     for module, extra in (("pyarrow", "corpus"), ("torch", "train"), ("sklearn", "train")):
         require(module, extra)
     from edgelm.export.export import artifact_name, export
@@ -67,21 +71,17 @@ def quickstart(
     corpus, tokenizer, base = output / "corpus", output / "tokenizer", output / "base"
     model, exported = output / "model", output / "export"
 
-    build_corpus(load_recipe(source or "sample"), corpus, progress=progress)
+    manifest = build_corpus(load_recipe(source or "sample"), corpus, progress=progress)
     train_tokenizer(corpus, tokenizer, vocab_size=VOCAB_SIZE, progress=progress)
-    pretrain(
-        corpus,
-        tokenizer,
-        base,
-        preset=PRESET,
-        config=TrainConfig(steps=PRETRAIN_STEPS, seed=seed),
-        progress=progress,
-    )
+    train_bytes = sum(one["splits"]["train"]["bytes"] for one in manifest["languages"].values())
+    steps = pretraining_steps(train_bytes)
+    settings = TrainConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
+    pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, progress=progress)
     finetune(
         base,
         [chosen],
         model,
-        config=TrainConfig(steps=FINETUNE_STEPS, learning_rate=0.003, seed=seed),
+        config=replace(settings, steps=FINETUNE_STEPS),
         replay=corpus,
         progress=progress,
     )
@@ -89,11 +89,12 @@ def quickstart(
     verification = export(model, exported, formats, progress=progress) if formats else {}
     files = [model, *(exported / artifact_name(name) for name in formats)]
     split = "test" if "test" in chosen.files else "validation"
+    held_out = any(one["splits"][split]["documents"] for one in manifest["languages"].values())
     found = [
         evaluate(
             file,
             output / "evaluation" / file.relative_to(output).as_posix().replace("/", "-"),
-            corpus=corpus,
+            corpus=corpus if held_out else None,
             tasks=[chosen],
             split=split,
             progress=progress,
@@ -107,7 +108,8 @@ def quickstart(
     rows = []
     for file, one, speed in zip(files, found, speeds, strict=True):
         size = _size(file)
-        rows.append([one["name"], f"{size / 1e6:.2f}", f"{speed:,.0f}", f"{one['bits_per_byte']['mean']:.3f}"])
+        bits = one["bits_per_byte"].get("mean")
+        rows.append([one["name"], f"{size / 1e6:.2f}", f"{speed:,.0f}", f"{bits:.3f}" if bits else "-"])
         rows[-1] += _f1(one["tasks"][chosen.name])
     rows += [[name, "-", "-", "-", *_f1(one)] for name, one in baselines.items()]
     seconds = time.monotonic() - started
@@ -137,6 +139,12 @@ def quickstart(
         closing="\n".join([closing, *missing]),
         next_commands=_next_commands(output, files),
     )
+
+
+def pretraining_steps(train_bytes: int) -> int:
+    """Steps that read the corpus `EPOCHS` times at about 2.5 bytes a token, between 20 and `MAX_STEPS`."""
+    tokens = EPOCHS * train_bytes / 2.5
+    return min(max(round(tokens / (BATCH * get_preset(PRESET).context)), 20), MAX_STEPS)
 
 
 def peak_memory() -> int:

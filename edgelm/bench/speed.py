@@ -18,7 +18,7 @@ def decode_speed(models: Sequence[Path], progress: Progress | None = None) -> li
 
     Only the decoding of new tokens is timed, as edgelm runs it: with all usable cores, the logits copied out.
     """
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     speeds: list[list[float]] = [[] for _ in models]
     with progress.track(ROUNDS * len(models), "measuring speed") as step:
         for _ in range(ROUNDS):

@@ -45,7 +45,7 @@ def version(
 
 
 def main() -> None:
-    """Entry point: one line and an exit code for a user's mistake, 130 for Ctrl-C, never a traceback for either."""
+    """Entry point: one line and an exit code for a user's mistake and for Ctrl-C, never a traceback."""
     # two OpenMP threads that spin against another busy process slow training down tenfold
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -53,7 +53,9 @@ def main() -> None:
     except EdgelmError as error:
         print(f"edgelm: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer leaves with 130 for the former, without a word
+        if isinstance(stop, SystemExit) and stop.code != 130:
+            raise
         print("edgelm: stopped. Run the same command again to continue.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:

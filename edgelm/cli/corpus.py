@@ -18,7 +18,8 @@ def corpus() -> None:
 @app.command()
 def build(
     source: Annotated[
-        str, typer.Argument(help="Folder or file of .txt .jsonl .parquet (plain, .gz, .xz, .zst), or a recipe.")
+        str,
+        typer.Argument(help="Folder or file of .txt .jsonl .parquet (plain, .gz, .xz, .zst), or a recipe."),
     ],
     output: Output,
     language: Annotated[
@@ -38,6 +39,6 @@ def build(
     recipe = load_recipe(source)
     if text_field:
         recipe = replace(recipe, text_field=text_field)
-    manifest = build_corpus(recipe, output, language=language, progress=Progress(quiet))
+    manifest = build_corpus(recipe, output, language=language, progress=Progress(quiet=quiet))
     print_table(*table(manifest))
     print(f"{output / Path('report.html')} shows it.")

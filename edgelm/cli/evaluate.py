@@ -20,13 +20,16 @@ def evaluate(
     from edgelm.errors import BadInput
     from edgelm.evaluate.evaluate import evaluate as work
     from edgelm.evaluate.evaluate import evaluate_baselines
+    from edgelm.extras import require
     from edgelm.progress import Progress
     from edgelm.tasks.classification import load_task
 
     if not tasks and corpus is None:
         raise BadInput("nothing to evaluate on", remedy="name a task, or a corpus with --corpus")
+    if tasks:
+        require("sklearn", "train")  # now, not after the model has been measured
     loaded = [load_task(task) for task in tasks or []]
-    progress = Progress(quiet)
+    progress = Progress(quiet=quiet)
     found = work(model, output / "model", corpus=corpus, tasks=loaded, split=split, progress=progress)
     if found["bits_per_byte"]:
         rows = [[code, f"{value:.3f}"] for code, value in found["bits_per_byte"].items()]

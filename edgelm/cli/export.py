@@ -12,7 +12,8 @@ def export(
     model: Annotated[Path, typer.Argument(help="A model directory.")],
     output: Output,
     to: Annotated[
-        list[str], typer.Option(help="gguf:F32 gguf:F16 gguf:Q8_0 gguf:Q4_K_M onnx:fp32 onnx:int8; repeat for more.")
+        list[str],
+        typer.Option(help="gguf:F32 gguf:F16 gguf:Q8_0 gguf:Q4_K_M onnx:fp32 onnx:int8; repeat for more."),
     ],
     quiet: Quiet = False,
 ) -> None:
@@ -24,7 +25,7 @@ def export(
     from edgelm.export.export import artifact_name
     from edgelm.export.export import export as work
 
-    found = work(model, output, to, progress=Progress(quiet))
+    found = work(model, output, to, progress=Progress(quiet=quiet))
     rows = [
         [
             str(output / artifact_name(name)),
@@ -35,4 +36,6 @@ def export(
         ]
         for name, one in found.items()
     ]
-    print_table(["file", "MB", "KL", "same top token", "same greedy text"], rows, "Verified against PyTorch float32")
+    print_table(
+        ["file", "MB", "KL", "same top token", "same greedy text"], rows, "Verified against PyTorch float32"
+    )

@@ -12,11 +12,16 @@ def finetune(
     model: Annotated[Path, typer.Argument(help="A model directory.")],
     tasks: Annotated[list[str], typer.Argument(help="Tasks by name or YAML file, such as: topic")],
     output: Output,
-    languages: Annotated[str | None, typer.Option(help="Only these, as in zul,xho; all of the task's.")] = None,
-    replay: Annotated[Path | None, typer.Option(help="A corpus to go on learning from beside the task.")] = None,
+    languages: Annotated[
+        str | None, typer.Option(help="Only these, as in zul,xho; all of the task's.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="A corpus to go on learning from beside the task.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 150,
     batch: Annotated[int, typer.Option(help="Sequences of the model's context a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.003,
+    dropout: Annotated[float, typer.Option(help="Dropout; a small corpus seen many times needs some.")] = 0.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     quiet: Quiet = False,
@@ -30,7 +35,9 @@ def finetune(
     from edgelm.finetune.finetune import finetune as work
     from edgelm.pretrain.loop import TrainConfig
 
-    config = TrainConfig(steps=steps, batch=batch, learning_rate=learning_rate, seed=seed, precision=precision)
+    config = TrainConfig(
+        steps=steps, batch=batch, learning_rate=learning_rate, dropout=dropout, seed=seed, precision=precision
+    )
     found = work(
         model,
         [load_task(task) for task in tasks],
@@ -38,10 +45,15 @@ def finetune(
         config=config,
         languages=split_codes(languages),
         replay=replay,
-        progress=Progress(quiet),
+        progress=Progress(quiet=quiet),
     )
     rows = [
-        [name, f"{one['macro_f1']:.3f}", f"{one['interval'][0]:.2f}-{one['interval'][1]:.2f}", str(one["items"])]
+        [
+            name,
+            f"{one['macro_f1']:.3f}",
+            f"{one['interval'][0]:.2f}-{one['interval'][1]:.2f}",
+            str(one["items"]),
+        ]
         for name, one in found["tasks"].items()
     ]
     print_table(["task", "macro-F1", "95 %", "items"], rows, "Validation")

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; made whole or not at all.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, results only.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No bars; a plain line only while something takes long.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed and inputs give the same bytes.", min=0)]
-Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto measures which is faster here.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"], typer.Option(help="auto measures which of the two is faster here.")
+]
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

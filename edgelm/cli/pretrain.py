@@ -20,6 +20,7 @@ def pretrain(
     temperature: Annotated[
         float, typer.Option(help="1 samples languages by size; higher evens them out.")
     ] = 2.0,
+    dropout: Annotated[float, typer.Option(help="Dropout; a small corpus seen many times needs some.")] = 0.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     quiet: Quiet = False,
@@ -37,12 +38,21 @@ def pretrain(
         batch=batch,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        dropout=dropout,
         seed=seed,
         precision=precision,
     )
     found = work(
-        corpus, tokenizer, output, preset=preset, config=config, temperature=temperature, progress=Progress(quiet)
+        corpus,
+        tokenizer,
+        output,
+        preset=preset,
+        config=config,
+        temperature=temperature,
+        progress=Progress(quiet=quiet),
     )
     rows = [[code, f"{value:.3f}"] for code, value in found["validation_bits_per_byte"].items()]
     print_table(["language", "bits per byte"], rows, "Validation")
-    print(f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s, in {output}")
+    print(
+        f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s, in {output}"
+    )

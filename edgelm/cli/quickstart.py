@@ -23,7 +23,7 @@ def quickstart(
     from edgelm.progress import Progress
     from edgelm.quickstart import quickstart as work
 
-    result = work(output, source=source, task=task, seed=seed, progress=Progress(quiet))
+    result = work(output, source=source, task=task, seed=seed, progress=Progress(quiet=quiet))
     print_table(result.header, result.rows, result.title)
     print(result.verdict, end="\n\n")
     for name, prompt, text in result.samples:

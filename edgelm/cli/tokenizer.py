@@ -26,7 +26,7 @@ def train(
     from edgelm.progress import Progress
     from edgelm.tokenizer.train import train_tokenizer
 
-    report = train_tokenizer(corpus, output, vocab_size=vocab_size, progress=Progress(quiet))
+    report = train_tokenizer(corpus, output, vocab_size=vocab_size, progress=Progress(quiet=quiet))
     rows = [
         [code, *(f"{one[key]:.2f}" if one[key] else "-" for key in ("fertility", "bytes_per_token"))]
         for code, one in report["languages"].items()

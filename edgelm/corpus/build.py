@@ -1,16 +1,20 @@
-"""`edgelm corpus build`: documents in, filtered Parquet shards, rejects with reasons, a card and a report out.
+"""`edgelm corpus build`: documents in; Parquet shards, rejects with reasons, a card and a report out.
 
-First every source file is measured once, independently of the others, into `measured/`; then decisions are taken
-over the measured columns of all of them, and the texts are streamed to their shards. A killed build keeps the
-files it has measured.
+First every source file is measured once, independently of the others, into `measured/`; then decisions are
+taken over the measured columns of all of them, and the texts are streamed to their shards. A killed build
+keeps the files it has measured.
 """
 
 import os
-from collections import defaultdict
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ from edgelm.corpus.langid import default_identifier
 from edgelm.corpus.readers import BadRecord, Document, find_files, read_records
 from edgelm.corpus.recipe import Recipe
 from edgelm.corpus.statistics import Statistics, measure, repair, text_key
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
 from edgelm.languages import Language, find_language, get_language, language_of_path, load_languages
 from edgelm.progress import Progress
@@ -45,10 +49,11 @@ def build_corpus(
         BadInput: a source is missing or damaged, or no document was kept.
     """
     require("pyarrow", "corpus")
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     languages = load_languages()
     forced = get_language(language, languages).code if language else None
     files = [(file, source.path) for source in recipe.sources for file in find_files(source.path)]
+    files = [(file, root) for file, root in files if Path(os.path.abspath(output)) not in file.parents]
     if not files:
         raise BadInput("the recipe names no sources", remedy="give a folder of text instead of the recipe")
 
@@ -94,16 +99,53 @@ def _measure_all(
                 _measure_file(*job)
                 step(job[0].stat().st_size, job[0].name)
         else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                futures = {pool.submit(_measure_file, *job): job[0] for job in todo}
+            with ProcessPoolExecutor(workers, get_context("spawn"), _follow_parent) as pool:
+                with _interrupt_held():
+                    futures = {pool.submit(_measure_file, *job): job[0] for job in todo}
                 try:
                     for future in as_completed(futures):
                         future.result()
                         step(futures[future].stat().st_size, futures[future].name)
+                except BrokenProcessPool:
+                    raise EdgelmError(
+                        "a process that measured documents was killed, most likely for lack of memory. "
+                        "Free some, or split the largest file; then run the same command again to continue."
+                    ) from None
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
     return shards
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Hold Ctrl-C back while workers start, from them too: they would answer with a traceback."""
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        _release_interrupt()
+
+
+def _release_interrupt() -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _follow_parent() -> None:
+    """Let a worker end with its parent, however that ends, and without a traceback at Ctrl-C.
+
+    Else a killed build would leave workers that write beside those of the next one.
+    """
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    _release_interrupt()
+    threading.Thread(target=_end_after, args=[parent_process()], daemon=True).start()
+
+
+def _end_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _measure_file(file: Path, root: Path, shard: Path, text_field: str, forced: str | None) -> None:
@@ -113,11 +155,11 @@ def _measure_file(file: Path, root: Path, shard: Path, text_field: str, forced: 
 
     languages = load_languages()
     by_name = language_of_path(file.relative_to(root.parent), languages)
-    default = forced or (by_name.code if by_name else None)
+    default = by_name.code if by_name else forced
     inside = file.relative_to(root).parts if file != root else ()
     source = inside[0] if len(inside) > 1 else root.name.split(".")[0] if root != file else root.parent.name
     schema = _schema(arrow)
-    part = shard.with_suffix(".part")
+    part = shard.with_suffix(f".{os.getpid()}.part")
     with parquet.ParquetWriter(part, schema) as writer:
         rows: list[dict[str, Any]] = []
         for record in read_records(file, text_field):
@@ -133,19 +175,22 @@ def _row(
     record: Document | BadRecord, default: str | None, source: str, name: str, languages: dict[str, Language]
 ) -> dict[str, Any]:
     text = repair(record.text)
+    row: dict[str, Any]
     if isinstance(record, BadRecord):
         row = {"id": f"{name}:{record.line}", "source": source, "reason": f"bad record: {record.reason}"}
         language = default or UNKNOWN
     else:
         language, reason = _language(record, text, default, languages)
         row = {"id": record.id, "source": record.source or source, "reason": reason, "split": record.split}
-    return {**row, "text": text, "language": language, "key": text_key(text), **asdict(measure(text))}
+    measured = measure(text)  # asdict would copy deeply, for a quarter of all time
+    row |= {name: getattr(measured, name) for name in STATISTICS}
+    return {**row, "text": text, "language": language, "key": text_key(text)}
 
 
 def _language(
     record: Document, text: str, default: str | None, languages: dict[str, Language]
 ) -> tuple[str, str | None]:
-    """The language a document is in, from its field, its file's name or its text; and why it is rejected, if so."""
+    """The language a document is in, by field, file name or identification; and why it is rejected, if so."""
     if record.language is not None:
         found = find_language(record.language, languages)
         return (found.code, None) if found else (UNKNOWN, f"unknown language: {record.language[:40]}")
@@ -175,10 +220,7 @@ def _decide_and_write(
     reason = decide(measured, recipe, languages)
     split = assign_splits(measured, reason, recipe)
     if not any(one is None for one in reason):
-        counts = defaultdict(int)
-        for one in reason:
-            counts[str(one)] += 1
-        why = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1])[:4])
+        why = ", ".join(f"{name} {count}" for name, count in Counter(reason).most_common(4))
         raise BadInput(
             f"no document was kept of {len(reason)}{f' ({why})' if why else ''}",
             file=recipe.sources[0].path,

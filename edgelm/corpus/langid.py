@@ -1,8 +1,8 @@
-"""Which language a text is in: naive Bayes over byte 1- to 4-grams, after Cavnar and Trenkle's observation that
-short character sequences tell languages apart.
+"""Which language a text is in: naive Bayes over byte 1- to 4-grams, after Cavnar and Trenkle's observation
+that short character sequences tell languages apart.
 
-It learns from the embedded sample when first asked, so it knows exactly the languages that the sample holds. It is
-used only where neither the record nor the file's name says the language, and it has no class for other languages.
+It learns from the embedded sample when first asked, so it knows exactly the languages that the sample holds.
+It is used only where neither record nor file name says the language, and has no class for other languages.
 """
 
 import json
@@ -57,7 +57,9 @@ def default_identifier() -> Identifier:
 
 def _grams(text: str) -> np.ndarray:
     """Bucket numbers of every n-gram of the lower-cased text's first bytes."""
-    data = np.frombuffer(f" {text.lower()} ".encode()[:MAX_BYTES], dtype=np.uint8).astype(np.uint64) + np.uint64(1)
+    data = np.frombuffer(f" {text.lower()} ".encode()[:MAX_BYTES], dtype=np.uint8).astype(
+        np.uint64
+    ) + np.uint64(1)
     rolling = np.zeros(len(data), dtype=np.uint64)
     grams = []
     for order in ORDERS:

@@ -1,8 +1,8 @@
 """Read documents from .txt, .jsonl and .parquet files, plain or compressed with gz, xz or zst.
 
-A text file holds one document a line, a JSONL file one object a line, a Parquet file one row a document. A bad
-record inside a good file comes out as a `BadRecord` and stops nothing; a file that cannot be read to its end, or
-that holds no good record at all, raises `BadInput`.
+A text file holds one document a line, a JSONL file one object a line, a Parquet file one row a document. A
+bad record inside a good file comes out as a `BadRecord` and stops nothing; a file that cannot be read to its
+end, or that holds no good record at all, raises `BadInput`.
 """
 
 import gzip
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edgelm.errors import BadInput
 from edgelm.extras import require
@@ -46,7 +46,7 @@ class BadRecord:
 
 
 def find_files(source: Path) -> list[Path]:
-    """Every readable file under a folder, or the file itself, sorted by path.
+    """Every readable file under a folder, or the file itself, sorted by path. Hidden ones are left out.
 
     Raises:
         BadInput: `source` does not exist or holds no file of a known format.
@@ -55,7 +55,9 @@ def find_files(source: Path) -> list[Path]:
         raise BadInput("no such file or folder", file=source, remedy="check the path")
     wanted = tuple(kind + packed for kind in FORMATS for packed in COMPRESSIONS)
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    files = [path for path in files if path.name.endswith(wanted) and not path.name.startswith(".")]
+    files = [
+        path for path in files if path.name.endswith(wanted) and (path == source or not _hidden(path, source))
+    ]
     if not files:
         raise BadInput(
             f"holds no {' '.join(FORMATS)} file, plain or {' '.join(COMPRESSIONS[1:])}",
@@ -91,10 +93,16 @@ def read_records(path: Path, text_field: str = "text") -> Iterator[Document | Ba
             remedy="copy or download the file again",
         ) from None
     except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror or error})", file=path, remedy="check the file") from None
+        reason = error.strerror or " ".join(
+            str(error).split()
+        )  # pyarrow's has no strerror and may have lines
+        raise BadInput(f"cannot be read ({reason})", file=path, remedy="check the file") from None
     if first_bad and not good:
         raise BadInput(
-            f"{first_bad.reason}, and no other record is good", file=path, line=first_bad.line, remedy=first_bad.remedy
+            f"{first_bad.reason}, and no other record is good",
+            file=path,
+            line=first_bad.line,
+            remedy=first_bad.remedy,
         )
 
 
@@ -132,15 +140,30 @@ def _read_parquet(path: Path, text_field: str) -> Iterator[Document | BadRecord]
             whole = path if path.suffix == ".parquet" else arrow.BufferReader(stream.read())
         file = parquet.ParquetFile(whole)
         for batch in file.iter_batches(batch_size=1024):
-            for row in batch.to_pylist():
+            for row in _rows(batch):
                 line += 1
-                yield _document(row, path, line, text_field)
+                if row is None:
+                    yield BadRecord("not UTF-8", line, "", "save the text as UTF-8")
+                else:
+                    yield _document(row, path, line, text_field)
     except arrow.ArrowException as error:
         raise BadInput(
             f"is not a Parquet file that can be read ({str(error).splitlines()[0]})",
             file=path,
             remedy="write the file again",
         ) from None
+
+
+def _rows(batch: Any) -> Iterator[dict[str, Any] | None]:
+    """The rows of a record batch, None for one whose strings are not UTF-8, which Parquet does not check."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for number in range(len(batch)):
+            try:
+                yield batch.slice(number, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None
 
 
 def _document(value: Any, path: Path, line: int, text_field: str) -> Document | BadRecord:
@@ -156,7 +179,7 @@ def _document(value: Any, path: Path, line: int, text_field: str) -> Document | 
         )
     split = value.get("split")
     return Document(
-        id=str(value.get("id") or f"{path.name}:{line}"),
+        id=_string(str(value.get("id") or "")) or f"{path.name}:{line}",
         text=text,
         line=line,
         language=_string(value.get("language") or value.get("lang")),
@@ -166,7 +189,12 @@ def _document(value: Any, path: Path, line: int, text_field: str) -> Document | 
 
 
 def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """A text with something in it, half surrogate pairs replaced, or None."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) and value else None
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | BadRecord]]:
@@ -174,6 +202,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BadRecord]]:
         for line, raw in enumerate(stream, 1):
             raw = raw.rstrip(b"\r\n")
             if line == 1:
+                if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # its other lines may pass for UTF-8
+                    raise BadInput("not UTF-8 but UTF-16", file=path, line=1, remedy="save the file as UTF-8")
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             try:
                 yield line, raw.decode("utf-8")
@@ -182,8 +212,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BadRecord]]:
                 yield line, BadRecord("not UTF-8", line, text, "save the file as UTF-8")
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> io.BufferedIOBase:
     if path.suffix == ".gz":
+        if path.stat().st_size == 0:  # which gzip takes for an empty file, xz and zstd for a cut one
+            raise EOFError("the file is empty")
         return gzip.open(path, "rb")
     if path.suffix == ".xz":
         return lzma.open(path, "rb")

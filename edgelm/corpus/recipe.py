@@ -31,6 +31,15 @@ class Filter:
     max: float | None = None
     conjunctive: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str):
+            raise ValueError(f"reason {self.reason!r} is not text; put it in quotes")
+        if unknown := set(self.conjunctive) - {"min", "max"}:
+            raise ValueError(f"{self.reason}: conjunctive has no '{sorted(unknown)[0]}', only min and max")
+        for bound in (self.min, self.max, *self.conjunctive.values()):
+            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+                raise ValueError(f"{self.reason}: the bound {bound!r} is not a number")
+
     def bounds(self, language: Language | None) -> tuple[float, float]:
         own = self.conjunctive if language is not None and language.writing == "conjunctive" else {}
         low, high = own.get("min", self.min), own.get("max", self.max)
@@ -43,6 +52,12 @@ class SplitRule:
 
     share: float
     max_bytes: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 0.5:
+            raise ValueError(f"share {self.share} is not between 0 and 0.5")
+        if self.max_bytes < 0:
+            raise ValueError(f"max_bytes {self.max_bytes} is below 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,9 @@ class Recipe:
     def config(self) -> dict[str, Any]:
         """The recipe as JSON-serialisable values, without the places where sources lie."""
         config = asdict(self)
-        config["sources"] = [{key: value for key, value in s.items() if key != "path"} for s in config["sources"]]
+        config["sources"] = [
+            {key: value for key, value in s.items() if key != "path"} for s in config["sources"]
+        ]
         return config
 
 
@@ -91,8 +108,14 @@ def _read(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy="check the path") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise BadInput(
+            f"not YAML ({error.problem})", file=path, line=line, remedy="correct that line"
+        ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadInput(f"cannot be read as YAML ({str(error).splitlines()[0]})", file=path) from None
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"cannot be read as YAML ({reason})", file=path, remedy="correct the file") from None
     if not isinstance(value, dict):
         raise BadInput("is not a recipe", file=path, remedy="start from corpus/recipes/default.yaml")
     if "extends" in value:
@@ -107,7 +130,9 @@ def _parse(path: Path, value: dict[str, Any]) -> Recipe:
     try:
         name = str(value["name"])
         key = "sources"
-        sources = tuple(Source(**{**one, "path": (path.parent / one["path"]).resolve()}) for one in value[key])
+        sources = tuple(
+            Source(**{**one, "path": (path.parent / one["path"]).resolve()}) for one in value[key]
+        )
         key = "filters"
         filters = tuple(Filter(**one) for one in value[key])
         for one in filters:
@@ -121,4 +146,6 @@ def _parse(path: Path, value: dict[str, Any]) -> Recipe:
             file=path,
             remedy="start from corpus/recipes/default.yaml",
         ) from None
-    return Recipe(name, sources, filters, splits["validation"], splits["test"], str(value.get("text_field", "text")))
+    return Recipe(
+        name, sources, filters, splits["validation"], splits["test"], str(value.get("text_field", "text"))
+    )

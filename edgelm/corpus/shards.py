@@ -12,9 +12,14 @@ def languages_of(corpus: Path) -> list[str]:
     """Codes of the languages a corpus holds documents of, sorted.
 
     Raises:
-        BadInput: not a corpus directory.
+        BadInput: not a corpus directory, or one of its shards is missing.
     """
     manifest = read_manifest(corpus)
+    for code, one in manifest["languages"].items():
+        for split, counts in one["splits"].items():
+            if counts["documents"] and not any((corpus / "data" / code).glob(f"{split}-*.parquet")):
+                missing = corpus / "data" / code / f"{split}-00000.parquet"
+                raise BadInput("no such file", file=missing, remedy="build the corpus again")
     return [code for code, one in manifest["languages"].items() if one["kept"]]
 
 

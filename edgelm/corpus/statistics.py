@@ -1,15 +1,22 @@
 """What is measured of every document, once; every filter is a predicate over these columns."""
 
 import re
+import string
 import unicodedata
 import zlib
 from dataclasses import dataclass
 from hashlib import blake2b
 
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffd]")
-BLANKS = re.compile(r"[^\S\n]+")
+# not what is blank, such as a form feed between pages; but half surrogate pairs, which UTF-8 cannot hold
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufffd\ud800-\udfff]")
+BLANKS = re.compile(r"[^\S\n ][^\S\n]*| [^\S\n]+")  # any run of blanks but one plain space
 NEWLINES = re.compile(r"\s*\n\s*")
 NOT_LETTER = re.compile(r"[\W\d_]+")
+LETTERS = re.compile(r"[^\W\d_]+")
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+UPPER, LOWER, DIGITS = (
+    kind.encode() for kind in (string.ascii_uppercase, string.ascii_lowercase, string.digits)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +55,21 @@ def repair(text: str) -> str:
 def measure(text: str) -> Statistics:
     """Statistics of a repaired text. All shares are between 0 and 1; an empty text measures 0."""
     words = text.split()
-    letters = sum(map(str.isalpha, text))
     lines = text.split("\n")
     data = text.encode("utf-8")
+    # ASCII is counted in its bytes, all else character by character: three times faster than all that way
+    others = NOT_ASCII.findall(text)
+    upper = _count(data, UPPER) + sum(one.isupper() and one.isalpha() for one in others)  # Ⓐ is no letter
+    letters = _count(data, UPPER + LOWER) + sum(map(str.isalpha, others))
+    digits = _count(data, DIGITS) + sum(map(str.isdigit, others))
     return Statistics(
         words=len(words),
         characters=len(text),
         bytes=len(data),
         mean_word_length=sum(map(len, words)) / max(len(words), 1),
         alphabetic_words=sum(not NOT_LETTER.fullmatch(word) for word in words) / max(len(words), 1),
-        digits=sum(map(str.isdigit, text)) / max(len(text), 1),
-        uppercase=sum(map(str.isupper, text)) / max(letters, 1),
+        digits=digits / max(len(text), 1),
+        uppercase=upper / max(letters, 1),
         duplicate_lines=1 - len(set(lines)) / len(lines),
         compression_ratio=len(zlib.compress(data, 1)) / len(data) if len(data) >= 400 else float(bool(data)),
     )
@@ -66,5 +77,9 @@ def measure(text: str) -> Statistics:
 
 def text_key(text: str) -> int:
     """A 63-bit key that is equal for texts equal but for case, digits, punctuation and spacing."""
-    letters = NOT_LETTER.sub("", text.casefold()) or text
+    letters = "".join(LETTERS.findall(text.casefold())) or text
     return int.from_bytes(blake2b(letters.encode("utf-8"), digest_size=8).digest(), "big") >> 1
+
+
+def _count(data: bytes, kind: bytes) -> int:
+    return len(data) - len(data.translate(None, kind))

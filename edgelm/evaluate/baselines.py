@@ -17,6 +17,8 @@ def majority(train: list[Example], test: list[Example]) -> list[str]:
 
 def tfidf_svm(train: list[Example], test: list[Example]) -> list[str]:
     """TF-IDF of character 2- to 5-grams with a linear support vector machine, one for all languages."""
+    if len({one.label for one in train}) == 1:  # nothing to separate
+        return majority(train, test)
     require("sklearn", "train")
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline

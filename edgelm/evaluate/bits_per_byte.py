@@ -15,11 +15,13 @@ def corpus_texts(corpus: Path, split: str, max_bytes: int) -> dict[str, list[str
     return {code: found for code, found in texts.items() if found}
 
 
-def bits_per_byte(model: LanguageModel, texts: dict[str, list[str]], step: Step | None = None) -> dict[str, float]:
+def bits_per_byte(
+    model: LanguageModel, texts: dict[str, list[str]], step: Step | None = None
+) -> dict[str, float]:
     """Bits per UTF-8 byte of the texts of each language, and their mean over languages under `mean`.
 
-    A text starts after BOS with no language tag; one longer than the context is read in windows that each start
-    after BOS, without the text before. The end of a text is not counted.
+    A text starts after BOS with no language tag; one longer than the context is read in windows that each
+    start after BOS, without the text before. The end of a text is not counted.
     """
     found = {}
     for code, documents in texts.items():
@@ -27,7 +29,9 @@ def bits_per_byte(model: LanguageModel, texts: dict[str, list[str]], step: Step 
         for text in documents:
             ids = model.tokenize(text)
             for start in range(0, len(ids), model.context):
-                nats -= float(model.score([model.bos], ids[start : start + model.context]).sum(dtype="float64"))
+                nats -= float(
+                    model.score([model.bos], ids[start : start + model.context]).sum(dtype="float64")
+                )
             size += len(text.encode("utf-8"))
             if step:
                 step(1)

@@ -1,4 +1,4 @@
-"""`edgelm evaluate`: bits per byte on a corpus and scores on tasks beside their baselines, for any runtime."""
+"""`edgelm evaluate`: bits per byte on a corpus and scores on tasks beside baselines, for any runtime."""
 
 import json
 from collections.abc import Sequence
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from edgelm import artifacts
+from edgelm.errors import BadInput
 from edgelm.evaluate.baselines import BASELINES
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.evaluate.classify import classify
 from edgelm.evaluate.metrics import classification_scores
 from edgelm.progress import Progress
 from edgelm.runtime import load
-from edgelm.tasks.classification import Example, Task
+from edgelm.tasks.classification import SPLITS, Example, Task
 
 TEST_BYTES = 20_000
 
@@ -26,19 +27,28 @@ def evaluate(
     split: str = "test",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a model file or directory into `output` (`evaluation.json`, `predictions.jsonl`); returns the figures.
+    """Evaluate a model into `output` (`evaluation.json`, `predictions.jsonl`); returns the figures.
 
     Raises:
-        BadInput: model, corpus or a task's files are missing or damaged, or a task lacks the split.
+        BadInput: model, corpus or a task's files are missing or damaged, or there is nothing in the split.
     """
-    progress = progress or Progress()
+    if split not in SPLITS:
+        raise BadInput(f"unknown split '{split}'", remedy=f"choose one of: {', '.join(SPLITS)}")
+    progress = progress or Progress(silent=True)
 
     def work(partial: Path) -> dict[str, Any]:
         texts = corpus_texts(corpus, split, TEST_BYTES) if corpus else {}
+        if corpus and not texts:
+            raise BadInput(f"holds no {split} text", file=corpus, remedy="build it from more documents")
         examples = {task.name: task.examples(split) for task in tasks}
         loaded = load(model)
         predictions: list[dict[str, str]] = []
-        figures: dict[str, Any] = {"name": loaded.name, "backend": loaded.backend, "split": split, "tasks": {}}
+        figures: dict[str, Any] = {
+            "name": loaded.name,
+            "backend": loaded.backend,
+            "split": split,
+            "tasks": {},
+        }
         total = sum(map(len, texts.values())) + sum(map(len, examples.values()))
         with progress.track(total, f"evaluating {loaded.name}") as step:
             figures["bits_per_byte"] = bits_per_byte(loaded, texts, step)
@@ -69,7 +79,7 @@ def evaluate_baselines(
     output: Path, tasks: Sequence[Task], split: str = "test", progress: Progress | None = None
 ) -> dict[str, Any]:
     """Train every baseline on each task and score it into `output`; figures by task and baseline."""
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
 
     def work(partial: Path) -> dict[str, Any]:
         figures: dict[str, Any] = {}

@@ -15,7 +15,7 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray, labels: int) -> float:
 
 
 def classification_scores(truth: list[str], predicted: list[str], labels: tuple[str, ...]) -> dict[str, Any]:
-    """Macro-F1 with a 95 % bootstrap interval (percentiles of 1 000 resamples, seed 0), accuracy and count."""
+    """Macro-F1 with a 95 % bootstrap interval (percentiles of 1 000 resamples, seed 0), accuracy, count."""
     number = {label: index for index, label in enumerate(labels)}
     true, guess = (np.array([number[one] for one in values]) for values in (truth, predicted))
     random = np.random.default_rng(0)

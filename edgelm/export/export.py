@@ -15,12 +15,14 @@ from edgelm.runtime.torch import TorchModel
 
 
 def artifact_name(name: str) -> str:
-    """Where a format lies in the export directory: `gguf:Q8_0` is `model-Q8_0.gguf`, `onnx:int8` is `onnx/int8`."""
+    """Where a format lies in an export: `gguf:Q8_0` is `model-Q8_0.gguf`, `onnx:int8` is `onnx/int8`."""
     family, kind = name.split(":")
     return f"model-{kind}.gguf" if family == "gguf" else f"onnx/{kind}"
 
 
-def export(model: Path, output: Path, formats: Sequence[str], *, progress: Progress | None = None) -> dict[str, Any]:
+def export(
+    model: Path, output: Path, formats: Sequence[str], *, progress: Progress | None = None
+) -> dict[str, Any]:
     """Export a model directory to `formats` into `output`; returns the verification of each.
 
     Raises:
@@ -28,9 +30,10 @@ def export(model: Path, output: Path, formats: Sequence[str], *, progress: Progr
         MissingExtra: a format's packages are not installed.
         EdgelmError: an export differs from PyTorch beyond its bound; nothing is left as if it were good.
     """
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     if not formats:
         raise BadInput("no format was given", remedy="name at least one, as in: --to gguf:Q8_0")
+    formats = list(dict.fromkeys(formats))
     limits = {name: asdict(get_bound(name)) for name in formats}
     families = {name.split(":")[0] for name in formats}
     if "gguf" in families:
@@ -38,6 +41,7 @@ def export(model: Path, output: Path, formats: Sequence[str], *, progress: Progr
         require("llama_cpp", "gguf")
     if "onnx" in families:
         require("onnx", "export")
+        require("optimum", "export")
 
     def work(partial: Path) -> dict[str, Any]:
         for leftover in partial.iterdir():

@@ -38,7 +38,10 @@ def quantize_onnx(source: Path, folder: Path) -> None:
         quantization = require("onnxruntime.quantization", "export")
         folder.mkdir()
         quantization.quantize_dynamic(
-            source / "model.onnx", folder / "model.onnx", weight_type=quantization.QuantType.QInt8, per_channel=True
+            source / "model.onnx",
+            folder / "model.onnx",
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
         )
     _copy_beside(source, folder)
 

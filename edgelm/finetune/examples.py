@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edgelm.errors import BadInput
 from edgelm.pretrain.stream import Fair, Item, Shuffled, Source, State, make_item
 from edgelm.tasks.classification import Example
 from edgelm.tokenizer.text import TextTokenizer
@@ -10,13 +11,20 @@ from edgelm.tokenizer.text import TextTokenizer
 def example_item(example: Example, tokenizer: TextTokenizer, context: int) -> Item:
     """A message and its answer as the model will meet them; only the answer and its END are targets.
 
-    A text too long for the context loses its beginning, never the answer.
+    The answer weighs as much in the loss as a document of the example's length, or a mixture with plain text
+    would hardly notice it. A text too long for the context loses its beginning, never the answer.
     """
     answer = [*tokenizer.encode(example.label), tokenizer.end]
     room = context - len(answer) - 4  # BOS, user, end, assistant
-    text = tokenizer.encode(example.text)[-room:]
+    if room < 0:
+        raise BadInput(
+            f"the label {example.label!r} does not fit the context of {context}", remedy="shorten it"
+        )
+    ids = tokenizer.encode(example.text)
+    text = ids[max(len(ids) - room, 0) :]
     prompt = [tokenizer.bos, tokenizer.user, *text, tokenizer.end, tokenizer.assistant]
-    return make_item([*prompt, *answer], learn_from=len(prompt))
+    ids = [*prompt, *answer]
+    return make_item(ids, learn_from=len(prompt), weight=len(ids) / len(answer))
 
 
 class ExampleSource:
@@ -49,7 +57,7 @@ class Mixture:
 
     def state(self) -> State:
         return {
-            "served": self.fair.served,
+            "served": dict(self.fair.served),
             "sources": {name: source.state() for name, source in self.sources.items()},
         }
 

@@ -1,10 +1,9 @@
 """`edgelm finetune`: a pretrained decoder learns to answer a task, all weights, answers only.
 
-`mono` trains on one language, `multi` on all of the task's. With a replay corpus, half of the tokens go on being
-plain text, so that the model keeps writing as well as it did.
+`mono` trains on one language, `multi` on all of the task's. With a replay corpus, half of the tokens go on
+being plain text, so that the model keeps writing as well as it did.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +50,7 @@ def finetune(
     Raises:
         BadInput: model, task or corpus is missing or damaged.
     """
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     if not tasks:
         raise BadInput("no task was given", remedy="name at least one, as in: edgelm finetune MODEL topic")
     text = TextTokenizer(model)
@@ -60,8 +59,11 @@ def finetune(
         decoder = load_model(model)
         shape = decoder.config
         examples = [one for task in tasks for one in task.examples("train", languages)]
+        held_out = {task.name: task.examples("validation", languages) for task in tasks}
         progress.say(f"finetuning on {', '.join(task.name for task in tasks)}: {len(examples):,} examples")
-        source: Source = ExampleSource([example_item(one, text, shape.context) for one in examples], config.seed)
+        source: Source = ExampleSource(
+            [example_item(one, text, shape.context) for one in examples], config.seed
+        )
         codes = sorted({one.language for one in examples})
         if replay:
             codes = languages_of(replay)
@@ -76,13 +78,14 @@ def finetune(
         runtime = TorchModel(decoder, text)
         figures["tasks"] = {}
         for task in tasks:
-            held_out = task.examples("validation", languages)
-            figures["tasks"][task.name] = score_task(task, held_out, classify(runtime, held_out, task.labels))
+            predicted = classify(runtime, held_out[task.name], task.labels)
+            figures["tasks"][task.name] = score_task(task, held_out[task.name], predicted)
         held_out_texts = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
         figures["validation_bits_per_byte"] = bits_per_byte(runtime, held_out_texts)
         name = f"edgelm, finetuned on {', '.join(task.name for task in tasks)}"
-        save_model(decoder, model, partial, model_card(name, codes, figures["validation_bits_per_byte"], shape))
-        shutil.rmtree(partial / "tokens", ignore_errors=True)
+        save_model(
+            decoder, model, partial, model_card(name, codes, figures["validation_bits_per_byte"], shape)
+        )
         clear_checkpoints(partial)
         return figures
 

@@ -25,10 +25,20 @@ class ModelConfig:
     rms_norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "layers",
+            "heads",
+            "kv_heads",
+            "context",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is too small")
         if self.hidden_size % self.heads or self.heads % self.kv_heads:
-            raise BadInput(
-                f"hidden_size {self.hidden_size}, heads {self.heads} and kv_heads {self.kv_heads} do not divide",
-                remedy="choose heads that divide hidden_size, and kv_heads that divide heads",
+            raise ValueError(
+                f"hidden_size {self.hidden_size}, heads {self.heads}, kv_heads {self.kv_heads} do not divide"
             )
 
     @property
@@ -100,9 +110,13 @@ def read_config(directory: Path) -> ModelConfig:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadInput("no such file", file=path, remedy="give a model directory, as edgelm pretrain writes") from None
+        raise BadInput(
+            "no such file", file=path, remedy="give a model directory, as edgelm pretrain writes"
+        ) from None
     except (OSError, ValueError) as error:
-        raise BadInput(f"cannot be read as JSON ({error})", file=path, remedy="copy the model again") from None
+        raise BadInput(
+            f"cannot be read as JSON ({error})", file=path, remedy="copy the model again"
+        ) from None
     try:
         if value["architectures"] != ["LlamaForCausalLM"] or not value["tie_word_embeddings"]:
             raise ValueError(f"architectures {value['architectures']}, tied {value['tie_word_embeddings']}")

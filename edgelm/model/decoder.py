@@ -1,7 +1,8 @@
-"""A Llama decoder in plain PyTorch: RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
+"""A Llama decoder in PyTorch: RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
 
-Module names are those of transformers' LlamaForCausalLM, so a state dict is a `model.safetensors` as it stands.
-Shapes in comments: B sequences, T new tokens, S tokens with the past, H heads, K key-value heads, D head size.
+Module names are those of transformers' LlamaForCausalLM, so a state dict is a `model.safetensors` as it is.
+Shapes in comments: B sequences, T new tokens, S tokens with the past, H heads, K key-value heads, D head
+size.
 """
 
 import torch
@@ -82,13 +83,14 @@ class Layer(nn.Module):
         self.self_attn = Attention(config)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
+        self.dropout = 0.0
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         attended, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), present
+        x = x + F.dropout(attended, self.dropout, self.training)
+        return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training), present
 
 
 class Stack(nn.Module):
@@ -114,6 +116,12 @@ class Decoder(nn.Module):
                 residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                 scale = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
                 nn.init.normal_(weight, std=scale, generator=generator)
+
+    def set_dropout(self, share: float) -> None:
+        """Drop this share of what each layer adds to the residual stream, while in training mode."""
+        for layer in self.modules():
+            if isinstance(layer, Layer):
+                layer.dropout = share
 
     def hidden(
         self, tokens: Tensor, documents: Tensor | None = None, past: Cache | None = None
@@ -149,9 +157,19 @@ class Decoder(nn.Module):
         hidden, cache = self.hidden(tokens, documents, past)
         return F.linear(hidden, self.model.embed_tokens.weight).float(), cache
 
-    def loss(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
-        """Mean cross-entropy in nats over targets [B, T] that are not `IGNORE`."""
+    def loss(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        documents: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Mean cross-entropy in nats over targets [B, T] that are not `IGNORE`, weighted by `weights`."""
         hidden, _ = self.hidden(tokens, documents)
         chosen = (targets != IGNORE).flatten().nonzero().squeeze(1)
         logits = F.linear(hidden.flatten(0, 1).index_select(0, chosen), self.model.embed_tokens.weight)
-        return F.cross_entropy(logits.float(), targets.flatten()[chosen])
+        losses = F.cross_entropy(logits.float(), targets.flatten()[chosen], reduction="none")
+        if weights is None:
+            return losses.mean()
+        weight = weights.flatten()[chosen]
+        return (losses * weight).sum() / weight.sum()

@@ -20,7 +20,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 
 
 def save_model(model: Decoder, tokenizer: Path, directory: Path, card: str) -> None:
-    """Write a directory that `transformers.AutoModelForCausalLM` loads, with the tokenizer's files copied in."""
+    """Write a directory that `transformers.AutoModelForCausalLM` loads, the tokenizer's files with it."""
     directory.mkdir(exist_ok=True)
     text = TextTokenizer(tokenizer)
     save_weights(dict(model.state_dict()), directory / "model.safetensors", {"format": "pt"})
@@ -47,9 +47,13 @@ def load_model(directory: Path) -> Decoder:
     try:
         weights = load_file(path)
     except FileNotFoundError:
-        raise BadInput("no such file", file=path, remedy="give a model directory, as edgelm pretrain writes") from None
+        raise BadInput(
+            "no such file", file=path, remedy="give a model directory, as edgelm pretrain writes"
+        ) from None
     except (SafetensorError, OSError) as error:
-        raise BadInput(f"is not a safetensors file ({error})", file=path, remedy="copy the model again") from None
+        raise BadInput(
+            f"is not a safetensors file ({error})", file=path, remedy="copy the model again"
+        ) from None
     model = Decoder(config)
     try:
         model.load_state_dict({name: weight.float() for name, weight in weights.items()})
@@ -62,7 +66,9 @@ def load_model(directory: Path) -> Decoder:
     return model.eval()
 
 
-def save_weights(weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, Any] | None = None) -> None:
+def save_weights(
+    weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, Any] | None = None
+) -> None:
     """Write a safetensors file atomically."""
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as stream:

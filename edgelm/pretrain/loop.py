@@ -1,7 +1,7 @@
 """The training loop, for pretraining and finetuning alike: steps, checkpoints, metrics.
 
-A checkpoint is a directory `checkpoint-<step>` that appears whole; the newest one is taken up again. On a CPU an
-interrupted and resumed run ends with the same bytes as an undisturbed one.
+A checkpoint is a directory `checkpoint-<step>` that appears whole; the newest one is taken up again. On a CPU
+an interrupted and resumed run ends with the same bytes as an undisturbed one.
 """
 
 import json
@@ -41,6 +41,8 @@ class TrainConfig:
     warmup: int = 20
     """Steps of linear warm-up."""
     weight_decay: float = 0.1
+    dropout: float = 0.0
+    """Share of each layer's output to drop; small corpora seen many times need some."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     seed: int = 0
@@ -53,20 +55,29 @@ class TrainConfig:
                 raise BadInput(f"--{name} {getattr(self, name)} is too small", remedy=f"give at least {low}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise BadInput(f"--precision {self.precision} is unknown", remedy="choose auto, fp32 or bf16")
+        if not 0 <= self.weight_decay < 1:
+            raise BadInput(
+                f"--weight-decay {self.weight_decay} is out of range", remedy="give between 0 and 1"
+            )
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"--dropout {self.dropout} is out of range", remedy="give from 0 to below 1")
         if not 0 < self.learning_rate < 1:
-            raise BadInput(f"--learning-rate {self.learning_rate} is out of range", remedy="give between 0 and 1")
+            raise BadInput(
+                f"--learning-rate {self.learning_rate} is out of range", remedy="give between 0 and 1"
+            )
 
 
 def train(
     model: Decoder, packer: Packer, config: TrainConfig, folder: Path, progress: Progress, title: str
 ) -> dict[str, Any]:
-    """Train in place, leaving the last checkpoint and `metrics.jsonl` in `folder`; returns figures of the run.
+    """Train in place, leaving the last checkpoint and `metrics.jsonl` in `folder`; returns the run's figures.
 
     Raises:
         EdgelmError: the loss is not a number.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).train()
+    model.set_dropout(config.dropout)
     optimizers = make_optimizers(model, config.weight_decay)
     first, metrics = _resume(model, optimizers, packer, folder)
     precision = resolve_precision(config.precision, folder)
@@ -79,28 +90,30 @@ def train(
         for step in range(first, config.steps):
             rate = learning_rate(step, config.steps, config.learning_rate, config.warmup)
             batch = packer.next_batch()
+            torch.manual_seed(config.seed * config.steps + step)  # dropout, the same after a resume
             with autocast():
                 loss = model.loss(*(part.to(device) for part in batch))
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            value = loss.item()
+            if not (math.isfinite(value) and math.isfinite(norm)):  # before it spoils the weights
+                raise EdgelmError(
+                    f"{folder}: the loss is not a number at step {step}; the last good checkpoint is kept. "
+                    "Run again with a lower --learning-rate."
+                )
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise EdgelmError(
-                    f"{folder}: the loss is not a number at step {step}; the last good checkpoint is kept. "
-                    "Run again with a lower --learning-rate."
-                )
             if step % METRICS_EVERY == 0 or step == config.steps - 1:
                 metrics.append({"step": step, "loss": round(value, 4), "learning_rate": rate})
             advance(1, f"loss {value:.3f}")
             if time.monotonic() - saved > CHECKPOINT_EVERY_S and step + 1 < config.steps:
                 _save(step + 1, model, optimizers, packer, metrics, folder)
                 saved = time.monotonic()
-    _save(config.steps, model, optimizers, packer, metrics, folder)
+    if first < config.steps:  # else the run was killed after its last checkpoint, which is there
+        _save(config.steps, model, optimizers, packer, metrics, folder)
     artifacts.write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
     model.to("cpu").eval()
     seconds = max(time.monotonic() - started, 1e-9)
@@ -109,14 +122,20 @@ def train(
 
 
 def clear_checkpoints(folder: Path) -> None:
-    """Remove what only an interrupted run needs, once the model is written."""
-    for old in folder.glob("checkpoint-*"):
-        shutil.rmtree(old)
+    """Remove what only an interrupted run needs, once the model is written.
+
+    Each folder loses its name first: a kill in between leaves no half of one for the next run to read.
+    """
+    gone = folder / ".gone"
+    for old in [*folder.glob("tokens"), *folder.glob("checkpoint-*")]:
+        shutil.rmtree(gone, ignore_errors=True)
+        old.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
     (folder / ".precision").unlink(missing_ok=True)
 
 
 def resolve_precision(precision: Precision, folder: Path) -> Precision:
-    """`fp32` or `bf16`: for `auto`, what an interrupted run in `folder` chose, or else what is faster here."""
+    """`fp32` or `bf16`: for `auto`, what an interrupted run in `folder` chose, or what is faster here."""
     if precision == "auto":
         chosen = folder / ".precision"
         if not chosen.exists():

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 
 def make_optimizers(model: nn.Module, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al., 2024; scaled to AdamW's update size) and AdamW, both taking the same learning rate."""
-    matrices, rest = [], []
+    """Muon (Jordan et al., 2024; scaled to AdamW's update size) and AdamW, both at the same learning rate."""
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
     for name, weight in model.named_parameters():
         (matrices if weight.dim() == 2 and "embed" not in name else rest).append(weight)
     return [

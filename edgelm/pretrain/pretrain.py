@@ -1,6 +1,5 @@
 """`edgelm pretrain`: a decoder from scratch on a corpus."""
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,11 @@ def pretrain(
         BadInput: corpus, tokenizer or preset is not there or damaged.
         EdgelmError: training diverged.
     """
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     languages = languages_of(corpus)
     text = TextTokenizer(tokenizer)
     shape = get_preset(preset, vocab_size=text.vocab_size)
-    if temperature < 1:
+    if not temperature >= 1:
         raise BadInput(f"--temperature {temperature} is too small", remedy="give at least 1")
 
     def work(partial: Path) -> dict[str, Any]:
@@ -66,7 +65,6 @@ def pretrain(
         }
         card = model_card(f"edgelm {preset}", languages, figures["validation_bits_per_byte"], shape)
         save_model(model, tokenizer, partial, card)
-        shutil.rmtree(partial / "tokens")
         clear_checkpoints(partial)
         return figures
 

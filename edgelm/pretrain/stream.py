@@ -1,8 +1,8 @@
 """Batches of packed documents, endless, in an order that a seed decides and a checkpoint can take up again.
 
-A source hands out items (token ids and their targets); a `Packer` lays them end to end into blocks. Every token is
-an input once and every token but an item's first is a target once; nothing is discarded. Attention stays inside
-an item, by the item numbers that go with the tokens.
+A source hands out items (token ids and their targets); a `Packer` lays them end to end into blocks. Every
+token is an input once and every token but an item's first is a target once; nothing is discarded. Attention
+stays inside an item, by the item numbers that go with the tokens.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,21 @@ State = dict[str, Any]
 
 
 class Batch(NamedTuple):
-    """Three int64 tensors of shape [batch, context]: ids, next ids (or `IGNORE`), numbers of the items."""
+    """Tensors of shape [batch, context]: ids, next ids (or `IGNORE`), numbers of the items, all int64; and
+    how much each target counts, float32."""
 
     tokens: Tensor
     targets: Tensor
     documents: Tensor
+    weights: Tensor
 
 
 class Item(NamedTuple):
-    """Ids and targets of one document or example, equally long."""
+    """Ids and targets of one document or example, equally long, and the weight of each target in the loss."""
 
     ids: np.ndarray
     targets: np.ndarray
+    weight: float = 1.0
 
 
 class Source(Protocol):
@@ -45,12 +48,12 @@ class Source(Protocol):
     def restore(self, state: State) -> None: ...
 
 
-def make_item(ids: Sequence[int], learn_from: int = 1) -> Item:
+def make_item(ids: Sequence[int], learn_from: int = 1, weight: float = 1.0) -> Item:
     """An item whose targets begin with the token at `learn_from`: 1 for all, more to learn an answer only."""
     tokens = np.asarray(ids, dtype=np.int64)
     targets = np.append(tokens[1:], IGNORE)
     targets[: learn_from - 1] = IGNORE
-    return Item(tokens, targets)
+    return Item(tokens, targets, weight)
 
 
 class Packer:
@@ -62,40 +65,42 @@ class Packer:
 
     def __init__(self, source: Source, *, batch: int, context: int, pad: int, whole: bool = False):
         self.source, self.batch, self.context, self.pad, self.whole = source, batch, context, pad, whole
-        self.rest: tuple[np.ndarray, np.ndarray] | None = None  # what is left of an item
+        self.rest: Item | None = None  # what is left of an item
 
     def next_batch(self) -> Batch:
         shape = (self.batch, self.context)
         tokens = np.full(shape, self.pad, dtype=np.int64)
         targets = np.full(shape, IGNORE, dtype=np.int64)
         documents = np.full(shape, -1, dtype=np.int64)
+        weights = np.zeros(shape, dtype=np.float32)
         for row in range(self.batch):
             used = number = 0
             while used < self.context:
-                ids, next_ids = self.rest or self.source.next_item()
+                item = self.rest or self.source.next_item()
                 self.rest = None
                 room = self.context - used
-                if self.whole and used and len(ids) > room:
-                    self.rest = (ids, next_ids)
+                if self.whole and used and len(item.ids) > room:
+                    self.rest = item
                     break
-                taken = min(len(ids), room)
-                tokens[row, used : used + taken] = ids[:taken]
-                targets[row, used : used + taken] = next_ids[:taken]
+                taken = min(len(item.ids), room)
+                tokens[row, used : used + taken] = item.ids[:taken]
+                targets[row, used : used + taken] = item.targets[:taken]
                 documents[row, used : used + taken] = number
-                if taken < len(ids):
-                    self.rest = (ids[taken:], next_ids[taken:])
+                weights[row, used : used + taken] = item.weight
+                if taken < len(item.ids):
+                    self.rest = Item(item.ids[taken:], item.targets[taken:], item.weight)
                 used += taken
                 number += 1
-        return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), torch.from_numpy(documents))
+        return Batch(*map(torch.from_numpy, (tokens, targets, documents, weights)))
 
     def state(self) -> State:
-        rest = None if self.rest is None else [part.tolist() for part in self.rest]
+        rest = self.rest and [self.rest.ids.tolist(), self.rest.targets.tolist(), self.rest.weight]
         return {"source": self.source.state(), "rest": rest}
 
     def restore(self, state: State) -> None:
         self.source.restore(state["source"])
         rest = state["rest"]
-        self.rest = None if rest is None else (np.array(rest[0], np.int64), np.array(rest[1], np.int64))
+        self.rest = rest and Item(np.array(rest[0], np.int64), np.array(rest[1], np.int64), rest[2])
 
 
 class Shuffled:
@@ -137,7 +142,7 @@ class Fair:
 
 @dataclass(slots=True)
 class TokenShard:
-    """One language's documents as token ids, memory-mapped: document i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """One language's documents as token ids, memory-mapped; number i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray
     offsets: np.ndarray
@@ -146,7 +151,8 @@ class TokenShard:
 class CorpusSource:
     """Documents of a tokenised corpus; languages share tokens in proportion to size ** (1 / temperature).
 
-    Every second time a document is seen it carries its language's tag, so that the model writes with and without.
+    Every second time a document is seen it carries its language's tag, so that the model writes with and
+    without.
     """
 
     def __init__(
@@ -155,7 +161,8 @@ class CorpusSource:
         self.shards, self.tokenizer = shards, tokenizer
         self.fair = Fair({code: len(shard.ids) ** (1 / temperature) for code, shard in shards.items()})
         self.orders = {
-            code: Shuffled(len(shards[code].offsets) - 1, [seed, number]) for number, code in enumerate(sorted(shards))
+            code: Shuffled(len(shards[code].offsets) - 1, [seed, number])
+            for number, code in enumerate(sorted(shards))
         }
 
     def next_item(self) -> Item:
@@ -173,11 +180,13 @@ class CorpusSource:
 
     def epochs(self) -> dict[str, float]:
         """How often each language's documents have been seen."""
-        return {code: round(order.epoch + order.position / order.size, 2) for code, order in self.orders.items()}
+        return {
+            code: round(order.epoch + order.position / order.size, 2) for code, order in self.orders.items()
+        }
 
     def state(self) -> State:
         return {
-            "served": self.fair.served,
+            "served": dict(self.fair.served),
             "orders": {code: order.state() for code, order in self.orders.items()},
         }
 
@@ -188,7 +197,7 @@ class CorpusSource:
 
 
 def tokenise(corpus: Path, language: str, tokenizer: TextTokenizer, folder: Path) -> TokenShard | None:
-    """The training documents of a language as a memory-mapped `TokenShard` in `folder`; None if there are none."""
+    """The training documents of a language as a `TokenShard` in `folder`; None if there are none."""
     kind = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
     path, offsets_path = folder / f"{language}.bin", folder / f"{language}.npy"
     if not offsets_path.exists():
@@ -207,7 +216,13 @@ def tokenise(corpus: Path, language: str, tokenizer: TextTokenizer, folder: Path
 
 
 def corpus_source(
-    corpus: Path, languages: list[str], tokenizer: TextTokenizer, folder: Path, *, seed: int, temperature: float
+    corpus: Path,
+    languages: list[str],
+    tokenizer: TextTokenizer,
+    folder: Path,
+    *,
+    seed: int,
+    temperature: float,
 ) -> CorpusSource:
     """A source over the training split of a corpus, tokenised into `folder` once.
 

@@ -1,7 +1,7 @@
 """What a loaded model can do, whatever runs it.
 
-A backend says how text becomes tokens and opens sessions; a session is fed tokens and answers with logits. All else
-is here once: scoring, sampling, streaming.
+A backend says how text becomes tokens and opens sessions; a session is fed tokens and answers with logits.
+All else is here once: scoring, sampling, streaming.
 """
 
 import codecs
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 
 MAX_TOKENS = 4096
 
@@ -37,14 +37,16 @@ class Generation:
     prompt_tokens: int = 0
     tokens: int = 0
     prompt_seconds: float = 0.0
+    """Seconds until the first new token was there."""
     seconds: float = 0.0
-    """Seconds spent on the new tokens, without the prompt."""
+    """Seconds spent on what followed, the token that ended the text included."""
     ended: str = ""
     """`stop` where the model ended the text, `length` where `max_tokens` or the context did."""
 
     @property
     def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds else 0.0
+        timed = self.tokens if self.ended == "stop" else self.tokens - 1
+        return timed / self.seconds if self.seconds else 0.0
 
 
 class LanguageModel(ABC):
@@ -66,6 +68,7 @@ class LanguageModel(ABC):
     end: int
     user: int
     assistant: int
+    closed: bool = False
 
     @abstractmethod
     def session(self) -> Session:
@@ -85,7 +88,11 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Free the memory. The model cannot be used afterwards."""
+        """Free the memory. The model cannot be used afterwards; closing it twice does no harm."""
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise EdgelmError(f"{self.name} was closed. Load it again.")
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens left out."""
@@ -110,11 +117,16 @@ class LanguageModel(ABC):
         """Log-likelihood in nats of each token of `continuation` after `prompt`, float32.
 
         Raises:
-            BadInput: together they do not fit the context.
+            BadInput: the prompt is empty, or together they do not fit the context.
         """
+        _check_prompt(prompt)
+        if not len(continuation):
+            return np.zeros(0, dtype=np.float32)
         ids = [*prompt, *continuation]
         if len(ids) > self.context + 1:
-            raise BadInput(f"{len(ids)} tokens do not fit the context of {self.context}", remedy="shorten the text")
+            raise BadInput(
+                f"{len(ids)} tokens do not fit the context of {self.context}", remedy="shorten the text"
+            )
         logits = self.session().feed(ids[:-1])[len(prompt) - 1 :]
         return log_softmax(logits)[np.arange(len(continuation)), list(continuation)]
 
@@ -122,11 +134,14 @@ class LanguageModel(ABC):
         """Summed log-likelihood in nats of each choice after one prompt, read once: float64 [len(choices)].
 
         Raises:
-            BadInput: the prompt and the longest choice do not fit the context.
+            BadInput: the prompt is empty, or it and the longest choice do not fit the context.
         """
+        _check_prompt(prompt)
         needed = len(prompt) + max(map(len, choices)) - 1
         if needed > self.context:
-            raise BadInput(f"{needed} tokens do not fit the context of {self.context}", remedy="shorten the text")
+            raise BadInput(
+                f"{needed} tokens do not fit the context of {self.context}", remedy="shorten the text"
+            )
         session = self.session()
         first = log_softmax(session.feed(prompt, last_only=True))[0]
         scores = np.zeros(len(choices))
@@ -156,13 +171,15 @@ class LanguageModel(ABC):
             prompt: text, or ids from `prompt`.
             temperature: 0 always takes the likeliest token.
             top_p: sample from the likeliest tokens that together have this probability.
+            seed: the same seed gives the same text.
             report: filled in as the text streams.
 
         Raises:
-            BadInput: an option is out of range or the prompt leaves no room in the context.
+            BadInput: an option is out of range, or the prompt is empty or leaves no room in the context.
         """
-        _check(max_tokens, temperature, top_p)
+        _check(max_tokens, temperature, top_p, seed)
         ids = self.prompt(prompt, language, chat) if isinstance(prompt, str) else list(prompt)
+        _check_prompt(ids)
         if len(ids) >= self.context:
             raise BadInput(
                 f"the prompt has {len(ids)} tokens; the model's context holds {self.context} in all",
@@ -177,20 +194,19 @@ class LanguageModel(ABC):
         random = np.random.default_rng(seed)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         report.prompt_tokens, report.ended = len(ids), "length"
-        session = self.session()
-        begin = time.perf_counter()
-        logits = session.feed(ids, last_only=True)
-        report.prompt_seconds = time.perf_counter() - begin
+        session, new = self.session(), ids
         for number in range(room):
             begin = time.perf_counter()
+            token = sample(session.feed(new, last_only=True)[-1], temperature, top_p, random)
             if number:
-                logits = session.feed([token], last_only=True)
-            token = sample(logits[-1], temperature, top_p, random)
-            report.seconds += time.perf_counter() - begin
+                report.seconds += time.perf_counter() - begin
+            else:
+                report.prompt_seconds = time.perf_counter() - begin
             if token in (self.eos, self.end):
                 report.ended = "stop"
                 break
             report.tokens += 1
+            new = [token]
             piece = decoder.decode(self.token_bytes(token))
             if piece:
                 yield piece
@@ -200,11 +216,11 @@ class LanguageModel(ABC):
 
 
 def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties go to the lower id."""
+    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties go to the lower."""
     if temperature == 0:
         return int(logits.argmax())
-    scaled = logits.astype(np.float64) / temperature
-    probability = np.exp(scaled - scaled.max())
+    above = logits.astype(np.float64) - logits.max()
+    probability = np.exp(above / max(temperature, 1e-6))  # colder is greedy, and would overflow
     probability /= probability.sum()
     order = np.argsort(-probability, kind="stable")
     cumulative = np.cumsum(probability[order])
@@ -219,10 +235,17 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def _check(max_tokens: int, temperature: float, top_p: float) -> None:
+def _check_prompt(ids: Sequence[int]) -> None:
+    if not len(ids):
+        raise BadInput("the prompt has no tokens", remedy="begin with the model's bos, as `prompt` does")
+
+
+def _check(max_tokens: int, temperature: float, top_p: float, seed: int) -> None:
     if not 1 <= max_tokens <= MAX_TOKENS:
         raise BadInput(f"max_tokens {max_tokens} is out of range", remedy=f"give between 1 and {MAX_TOKENS}")
     if not 0 <= temperature <= 5:
         raise BadInput(f"temperature {temperature} is out of range", remedy="give between 0 and 5")
     if not 0 < top_p <= 1:
         raise BadInput(f"top_p {top_p} is out of range", remedy="give between 0 (excluded) and 1")
+    if seed < 0:
+        raise BadInput(f"seed {seed} is out of range", remedy="give 0 or more")

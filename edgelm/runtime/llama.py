@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
 from edgelm.runtime.base import LanguageModel
 from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, USER, language_tag
 
 LONGEST_TOKEN = 256  # bytes; a longer piece asks for its true size
+ALL_F32 = "0"  # llama.cpp's number for a file without quantised or half-precision weights
+FLASH_ATTENTION_OFF = 0
 
 
 class LlamaCppModel(LanguageModel):
@@ -22,8 +24,10 @@ class LlamaCppModel(LanguageModel):
 
     def __init__(self, model: Any, path: Path, threads: int | None):
         cpp = require("llama_cpp", "gguf")
-        self.model, self.vocab, self.cpp = model, cpp.llama_model_get_vocab(model), cpp
+        self.model, self.vocab, self.cpp, self.path = model, cpp.llama_model_get_vocab(model), cpp, path
         self.name = f"GGUF {path.stem.removeprefix('model-')}"
+        self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
+        self.user, self.assistant = self._special(USER), self._special(ASSISTANT)
         self.context = int(cpp.llama_model_n_ctx_train(model))
         self.vocab_size = int(cpp.llama_vocab_n_tokens(self.vocab))
         self.threads = threads or (
@@ -33,11 +37,13 @@ class LlamaCppModel(LanguageModel):
         parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = self.context
         parameters.n_threads = parameters.n_threads_batch = self.threads
         parameters.no_perf = True
+        if self._metadata("general.file_type") == ALL_F32:  # llama.cpp would keep keys and values in F16
+            parameters.type_k = parameters.type_v = cpp.GGML_TYPE_F32
+            parameters.flash_attn_type = FLASH_ATTENTION_OFF
         self.state = cpp.llama_init_from_model(model, parameters)
         if not self.state:
             raise BadInput("llama.cpp could not open a context", file=path, remedy="free some memory")
-        self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
-        self.user, self.assistant = self._special(USER), self._special(ASSISTANT)
+        self.current: LlamaCppSession | None = None
 
     @classmethod
     def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
@@ -48,16 +54,21 @@ class LlamaCppModel(LanguageModel):
         parameters.n_gpu_layers = 0
         model = cpp.llama_model_load_from_file(os.fsencode(path), parameters)
         if not model:
-            raise BadInput("is not a GGUF file that llama.cpp can read", file=path, remedy="export the model again")
+            raise BadInput(
+                "is not a GGUF file that llama.cpp can read", file=path, remedy="export the model again"
+            )
         return cls(model, path, threads)
 
     def session(self) -> "LlamaCppSession":
-        return LlamaCppSession(self)
+        self.check_open()
+        self.current = LlamaCppSession(self)
+        return self.current
 
     def tokenize(self, text: str) -> list[int]:
         return self._tokenize(text, parse_special=False)
 
     def token_bytes(self, token: int) -> bytes:
+        self.check_open()
         size = LONGEST_TOKEN
         while True:
             buffer = ctypes.create_string_buffer(size)
@@ -71,19 +82,28 @@ class LlamaCppModel(LanguageModel):
         return ids[0] if len(ids) == 1 else None
 
     def close(self) -> None:
-        if self.state:
+        if not self.closed:
+            self.closed, self.current = True, None
             self.cpp.llama_free(self.state)
             self.cpp.llama_model_free(self.model)
-            self.state = self.model = None
+
+    def _metadata(self, key: str) -> str:
+        """A value of the file's metadata as text, empty where it has none."""
+        buffer = ctypes.create_string_buffer(64)
+        written = self.cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if written >= 0 else ""
 
     def _special(self, token: str) -> int:
         ids = self._tokenize(token, parse_special=True)
         if len(ids) != 1:
-            raise BadInput(f"the GGUF file has no token {token}", remedy="export the model with edgelm")
+            raise BadInput(f"has no token {token}", file=self.path, remedy="export the model with edgelm")
         return ids[0]
 
     def _tokenize(self, text: str, parse_special: bool) -> list[int]:
-        data = unicodedata.normalize("NFC", text).encode("utf-8")  # tokenizer.json does; GGUF has no word for it
+        self.check_open()
+        data = unicodedata.normalize("NFC", text).encode(
+            "utf-8"
+        )  # as tokenizer.json; GGUF has no word for it
         room = len(data) + 8
         ids = (ctypes.c_int32 * room)()
         count = self.cpp.llama_tokenize(self.vocab, data, len(data), ids, room, False, parse_special)
@@ -100,6 +120,7 @@ class LlamaCppSession:
         model.cpp.llama_memory_clear(model.cpp.llama_get_memory(model.state), True)
 
     def feed(self, ids: Sequence[int], last_only: bool = False) -> np.ndarray:
+        self._check_current()
         cpp, state, count = self.owner.cpp, self.owner.state, len(ids)
         batch = cpp.llama_batch_init(count, 0, 1)
         try:
@@ -119,9 +140,16 @@ class LlamaCppSession:
         return np.ctypeslib.as_array(cpp.llama_get_logits(state), shape=(rows, self.owner.vocab_size)).copy()
 
     def rewind(self, length: int) -> None:
+        self._check_current()
         cpp = self.owner.cpp
         cpp.llama_memory_seq_rm(cpp.llama_get_memory(self.owner.state), 0, length, -1)
         self.length = length
+
+    def _check_current(self) -> None:
+        if self.owner.current is not self:
+            raise EdgelmError(
+                f"{self.owner.name} holds one sequence at a time; this one has ended. Begin again."
+            )
 
 
 def silence_llama_cpp(cpp: Any) -> None:

@@ -1,4 +1,4 @@
-"""The ONNX runtime: a directory with optimum's `model.onnx` (with past), `config.json` and `tokenizer.json`."""
+"""The ONNX runtime: a directory with optimum's `model.onnx` (with past), `config.json`, `tokenizer.json`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +33,7 @@ class OnnxModel(TokenizedModel):
             engine = onnxruntime.InferenceSession(
                 directory / "model.onnx", options, providers=["CPUExecutionProvider"]
             )
+            OnnxSession(engine, config).feed([tokenizer.bos])  # the graph may not be that of config.json
         except Exception as error:  # onnxruntime's errors have no common base
             raise BadInput(
                 f"is not an ONNX model that can be read ({str(error).splitlines()[0]})",
@@ -42,10 +43,12 @@ class OnnxModel(TokenizedModel):
         return cls(engine, tokenizer, f"ONNX {directory.name}", config)
 
     def session(self) -> "OnnxSession":
+        self.check_open()
         return OnnxSession(self.engine, self.config)
 
     def close(self) -> None:
-        del self.engine
+        self.closed = True
+        vars(self).pop("engine", None)
 
 
 class OnnxSession:
@@ -65,7 +68,9 @@ class OnnxSession:
             "position_ids": np.arange(self.length, end, dtype=np.int64)[None],
             **self.past,
         }
-        outputs = self.engine.run(None, {name: value for name, value in inputs.items() if name in self.wanted})
+        outputs = self.engine.run(
+            None, {name: value for name, value in inputs.items() if name in self.wanted}
+        )
         named = dict(zip(self.names, outputs, strict=True))
         self.past = {name: named[name.replace("past_key_values", "present")] for name in self.past}
         self.length = end

@@ -27,10 +27,12 @@ class TorchModel(TokenizedModel):
         return cls(load_model(directory), TextTokenizer(directory))
 
     def session(self) -> "TorchSession":
+        self.check_open()
         return TorchSession(self.model)
 
     def close(self) -> None:
-        del self.model
+        self.closed = True
+        vars(self).pop("model", None)
 
 
 class TorchSession:

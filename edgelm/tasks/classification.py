@@ -1,6 +1,6 @@
 """Text classification: a text in, one of a fixed set of labels out.
 
-A model answers the text with the label's name; which label is the likeliest answer decides (rank classification).
+A model answers the text with the label's name; the likeliest label decides (rank classification).
 """
 
 import csv
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -36,8 +36,8 @@ class Task:
 
     Attributes:
         folder: where its files are.
-        files: file of each split, `{language}` standing for the publisher's name of a language; one file for all
-            splits where the records say their split.
+        files: file of each split, `{language}` standing for the publisher's name of a language; one file for
+            all splits where the records say their split.
         languages: publisher's name of each language by code.
         fields: names of the columns `text`, `label` and, where one file holds all splits, `split`.
         labels: every label, in a fixed order; also what a model answers.
@@ -71,7 +71,8 @@ class Task:
         """
         if split not in self.files:
             raise BadInput(
-                f"the task '{self.name}' has no {split} split", remedy=f"choose one of: {', '.join(self.files)}"
+                f"the task '{self.name}' has no {split} split",
+                remedy=f"choose one of: {', '.join(self.files)}",
             )
         unknown = sorted(set(languages or []) - set(self.languages))
         if unknown:
@@ -79,7 +80,12 @@ class Task:
                 f"the task '{self.name}' has no language {', '.join(unknown)}",
                 remedy=f"it has: {', '.join(self.languages)}",
             )
-        return [one for code in sorted(languages or self.languages) for one in self._read(split, code)]
+        found = [one for code in sorted(languages or self.languages) for one in self._read(split, code)]
+        if not found:
+            raise BadInput(
+                f"the task '{self.name}' has no {split} examples", file=self.folder, remedy="check its files"
+            )
+        return found
 
     def _read(self, split: str, language: str) -> Iterator[Example]:
         path = self.path(split, language)
@@ -88,10 +94,18 @@ class Task:
                 continue
             text, label = (record.get(self.fields[name]) for name in ("text", "label"))
             if not isinstance(text, str) or not text.strip():
-                raise BadInput(f"no text in the field '{self.fields['text']}'", file=path, line=line)
+                raise BadInput(
+                    f"no text in the field '{self.fields['text']}'",
+                    file=path,
+                    line=line,
+                    remedy="correct that line",
+                )
             if label not in self.labels:
                 raise BadInput(
-                    f"unknown label {label!r}", file=path, line=line, remedy=f"known: {', '.join(self.labels)}"
+                    f"unknown label {label!r}",
+                    file=path,
+                    line=line,
+                    remedy=f"known: {', '.join(self.labels)}",
                 )
             yield Example(repair(text), label, language)
 
@@ -113,7 +127,7 @@ def load_task(name: str | Path) -> Task:
         if value["family"] != "classification":
             raise ValueError(f"family '{value['family']}' is not known")
         files = value["files"]
-        return Task(
+        task = Task(
             name=value["name"],
             licence=value["licence"],
             attribution=value["attribution"],
@@ -125,13 +139,26 @@ def load_task(name: str | Path) -> Task:
             fields=dict(value["fields"]),
             labels=tuple(value["labels"]),
         )
+        for label in task.labels:
+            if not isinstance(label, str):
+                raise ValueError(f"label {label!r} is not text; put it in quotes")
+        for name in ("text", "label"):
+            task.fields[name]
+        task.inputs()
+        return task
     except BadInput:
         raise
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy="check the path") from None
-    except (KeyError, TypeError, ValueError, OSError, yaml.YAMLError) as error:
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
         raise BadInput(
-            f"is not a task ({str(error).splitlines()[0]})", file=path, remedy="start from corpus/tasks/topic.yaml"
+            f"not YAML ({error.problem})", file=path, line=line, remedy="correct that line"
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, yaml.YAMLError) as error:
+        what = f"no key {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise BadInput(
+            f"is not a task ({what})", file=path, remedy="start from corpus/tasks/topic.yaml"
         ) from None
 
 
@@ -140,7 +167,9 @@ def _folder(path: Path, folder: str) -> Path:
         variable, _, rest = folder.removeprefix("${").partition("}")
         if not os.environ.get(variable):
             raise BadInput(
-                f"the environment variable {variable} is not set", file=path, remedy="set it to the data's folder"
+                f"the environment variable {variable} is not set",
+                file=path,
+                remedy="set it to the data's folder",
             )
         return Path(os.environ[variable]) / rest.lstrip("/")
     return (path.parent.parent / folder).resolve() if path.parent.name == "tasks" else path.parent / folder
@@ -150,22 +179,53 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if path.suffix not in FORMATS:
         raise BadInput("is no .jsonl, .tsv or .csv file", file=path, remedy="name a file of these kinds")
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open("rb") as stream:
+            lines = _decoded(stream, path)
             if path.suffix == ".jsonl":
-                for line, text in enumerate(stream, 1):
-                    value = json.loads(text)
-                    if not isinstance(value, dict):
-                        raise BadInput("not an object", file=path, line=line, remedy="write one JSON object a line")
-                    yield line, value
+                for line, text in enumerate(lines, 1):
+                    if text.strip():
+                        yield line, _json_object(text, path, line)
             else:
                 kind: dict[str, Any] = (
-                    {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if path.suffix == ".tsv" else {"delimiter": ","}
+                    {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+                    if path.suffix == ".tsv"
+                    else {"delimiter": ","}
                 )
-                for line, row in enumerate(csv.DictReader(stream, **kind), 2):
-                    yield line, row
+                reader = csv.DictReader(lines, **kind)
+                try:
+                    for row in reader:
+                        yield reader.line_num, row
+                except csv.Error as error:
+                    raise BadInput(
+                        f"not {path.suffix[1:].upper()} ({error})",
+                        file=path,
+                        line=reader.reader.line_num,
+                        remedy="correct that line",
+                    ) from None
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy="check the task's folder") from None
-    except json.JSONDecodeError as error:
-        raise BadInput(f"not JSON ({error.msg})", file=path, line=line, remedy="write one JSON object a line") from None
-    except UnicodeDecodeError:
-        raise BadInput("not UTF-8", file=path, remedy="save the file as UTF-8") from None
+    except OSError as error:
+        raise BadInput(
+            f"cannot be read ({error.strerror or error})", file=path, remedy="check the file"
+        ) from None
+
+
+def _decoded(stream: IO[bytes], path: Path) -> Iterator[str]:
+    for line, raw in enumerate(stream, 1):
+        try:
+            yield raw.decode("utf-8-sig" if line == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise BadInput("not UTF-8", file=path, line=line, remedy="save the file as UTF-8") from None
+
+
+def _json_object(text: str, path: Path, line: int) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", type(error).__name__)
+        raise BadInput(
+            f"not JSON ({reason})", file=path, line=line, remedy="write one JSON object a line"
+        ) from None
+    if not isinstance(value, dict):
+        raise BadInput("not an object", file=path, line=line, remedy="write one JSON object a line")
+    return value

@@ -24,7 +24,9 @@ class TextTokenizer:
         except FileNotFoundError:
             raise BadInput("no such file", file=path, remedy="give a tokenizer or model directory") from None
         except Exception as error:  # tokenizers raises bare Exception
-            raise BadInput(f"is not a tokenizer ({error})", file=path, remedy="train or copy it again") from None
+            raise BadInput(
+                f"is not a tokenizer ({error})", file=path, remedy="train or copy it again"
+            ) from None
         self.tokenizer.encode_special_tokens = True
         self.vocab_size: int = self.tokenizer.get_vocab_size()
         missing = [token for token in NAMED if self.tokenizer.token_to_id(token) is None]
@@ -73,9 +75,15 @@ class TextTokenizer:
 
 def _bytes_of_tokens(tokenizer: Tokenizer) -> list[bytes]:
     """UTF-8 bytes of every token by id; empty for special tokens. Inverts GPT-2's byte-to-character table."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     others = [byte for byte in range(256) if byte not in printable]
     table = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
     special = {token["id"] for token in json.loads(tokenizer.to_str())["added_tokens"] if token["special"]}
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    return [b"" if number in special else bytes(table[char] for char in token) for token, number in vocabulary]
+    return [
+        b"" if number in special else bytes(table[char] for char in token) for token, number in vocabulary
+    ]

@@ -1,14 +1,23 @@
 """`edgelm tokenizer train`: byte-level BPE on a language-balanced sample of a corpus.
 
-NFC, every digit a token, the full byte alphabet, so that no text is unknown and every NFC text comes back exactly.
-Digits then ByteLevel is the pre-tokenizer llama.cpp calls `smollm`.
+NFC, every digit a token, the full byte alphabet, so that no text is unknown and every NFC text comes back
+exactly. Digits then ByteLevel is the pre-tokenizer llama.cpp calls `smollm`.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from edgelm import artifacts
 from edgelm.corpus.shards import languages_of, read_texts
@@ -41,12 +50,14 @@ def train_tokenizer(
     Raises:
         BadInput: `corpus` is no corpus, or `vocab_size` is too small for bytes and special tokens.
     """
-    progress = progress or Progress()
+    progress = progress or Progress(silent=True)
     codes = languages_of(corpus)
     registry = load_languages()
     tokenizer, special = new_tokenizer(sorted(registry))
     if vocab_size < len(special) + 256:
-        raise BadInput(f"--vocab-size {vocab_size} is too small", remedy=f"give at least {len(special) + 256}")
+        raise BadInput(
+            f"--vocab-size {vocab_size} is too small", remedy=f"give at least {len(special) + 256}"
+        )
 
     def work(partial: Path) -> dict[str, Any]:
         progress.say(f"training a tokenizer of {vocab_size:,} tokens on {len(codes)} languages")

@@ -1,0 +1,92 @@
+"""What tests of several rooms share. Nothing here needs a network or takes more than three seconds."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from edgelm import resources
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory as pretraining writes it: 512 tokens, two layers, random weights from a fixed seed.
+
+    Its shapes are `nano`'s, so every exporter and quantisation takes it. It writes nonsense.
+    """
+    pytest.importorskip("torch", reason="the tiny model is built with PyTorch")
+    import torch
+    from tokenizers import AddedToken, pre_tokenizers, trainers
+
+    from edgelm.languages import load_languages
+    from edgelm.model.config import ModelConfig
+    from edgelm.model.decoder import Decoder
+    from edgelm.model.directory import save_model
+    from edgelm.tokenizer.train import new_tokenizer, save_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    lines = [
+        line for file in sorted(resources.path("corpus", "sample").glob("*.jsonl")) for line in file.open()
+    ]
+    tokenizer, special = new_tokenizer(sorted(load_languages()))
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in special],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((json.loads(line)["text"] for line in lines), trainer)
+    (folder / "tokenizer").mkdir()
+    save_tokenizer(tokenizer, folder / "tokenizer")
+    config = ModelConfig(
+        vocab_size=512, hidden_size=256, intermediate_size=256, layers=2, heads=4, kv_heads=2, context=256
+    )
+    model = Decoder(config)
+    model.init_weights(torch.Generator().manual_seed(0))
+    save_model(model, folder / "tokenizer", folder / "model", "A random model for tests.\n")
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_model_dir: Path) -> Path:
+    """The same model as a GGUF file of type F16."""
+    pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
+    pytest.importorskip("llama_cpp", reason="GGUF files are run with llama-cpp-python")
+    from edgelm.export.gguf import write_gguf
+
+    path = tiny_model_dir.parent / "model-F16.gguf"
+    write_gguf(tiny_model_dir, path, "F16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo_app() -> ModuleType:
+    """demo/app.py, loaded as `edgelm demo` loads it."""
+    pytest.importorskip("gradio", reason="the demo page is made with Gradio")
+    spec = importlib.util.spec_from_file_location("edgelm_demo", resources.path("demo", "app.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generations take 10 ms a token and never end by themselves: a test can act in the middle of one."""
+    import time
+
+    from edgelm.runtime import base
+    from edgelm.tokenizer.special import special_tokens
+
+    real, special = base.sample, len(special_tokens([]))
+
+    def sample(logits, *options):  # type: ignore[no-untyped-def]
+        time.sleep(0.01)
+        logits = logits.copy()
+        logits[:special] = -1e9
+        return real(logits, *options)
+
+    monkeypatch.setattr(base, "sample", sample)

@@ -1,0 +1,98 @@
+import gzip
+import io
+import json
+import lzma
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="corpora are built with the extra 'corpus'")
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import zstandard
+
+from edgelm.corpus.build import build_corpus
+from edgelm.corpus.recipe import load_recipe
+
+
+@pytest.fixture(scope="session")
+def prose() -> Callable[..., list[str]]:
+    """`prose(40, seed)`: that many different sentences of made-up words that every default filter keeps."""
+
+    def make(count: int, seed: int = 0, words: int = 8) -> list[str]:
+        draw = random.Random(f"prose {seed}")
+        syllables = [a + b for a in "bdfgklmnpstwyz" for b in "aeiou"]
+        return [
+            " ".join(
+                "".join(draw.choices(syllables, k=draw.randint(2, 4))) for _ in range(words)
+            ).capitalize()
+            + "."
+            for _ in range(count)
+        ]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_file() -> Callable[[Path, list[dict[str, Any]]], Path]:
+    """Write records in the format and compression that the name says."""
+
+    def write(path: Path, records: list[dict[str, Any]]) -> Path:
+        kind = next(kind for kind in (".txt", ".jsonl", ".parquet") if kind in path.name)
+        if kind == ".txt":
+            data = "".join(one["text"] + "\n" for one in records).encode()
+        elif kind == ".jsonl":
+            data = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records).encode()
+        else:
+            buffer = io.BytesIO()
+            parquet.write_table(arrow.Table.from_pylist(records), buffer)
+            data = buffer.getvalue()
+        pack: Callable[[bytes], bytes] = {
+            ".gz": gzip.compress,
+            ".xz": lzma.compress,
+            ".zst": zstandard.compress,
+        }.get(path.suffix, bytes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pack(data))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., dict[str, Any]]:
+    """Build a folder, file or recipe with `build_corpus`; returns the manifest."""
+
+    def work(source: Path | str, output: Path, **options: Any) -> dict[str, Any]:
+        return build_corpus(load_recipe(source), output, **options)
+
+    return work
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[..., list[dict[str, Any]]]:
+    """All rows of a corpus that lie in `data`, or in `rejected`, with the language from the folder's name."""
+
+    def read(corpus: Path, part: str = "data") -> list[dict[str, Any]]:
+        files = sorted((corpus / part).rglob("*.parquet"))
+        return [row for file in files for row in parquet.ParquetFile(file).read().to_pylist()]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def content() -> Callable[[Path], dict[str, bytes]]:
+    """Every file of an artifact by name, but the provenance, which holds the time."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.is_file() and file.name != "edgelm.json"
+        }
+
+    return read

@@ -1,0 +1,333 @@
+"""The demo page as a server: what it offers, what it refuses, and two readers at once."""
+
+import itertools
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+httpx = pytest.importorskip("httpx", reason="comes with Gradio")
+client_utils = pytest.importorskip("gradio_client.utils", reason="comes with Gradio")
+
+from edgelm.errors import BadInput, MissingExtra  # noqa: E402
+from edgelm.runtime import base  # noqa: E402
+
+TEXT = "Namhlanje ekuseni ngivuke"
+
+
+class Server:
+    """One page on a free port, spoken to as a browser would, without a browser."""
+
+    def __init__(self, app, models):
+        self.page = app.build(models)
+        self.url = app.launch(self.page).rstrip("/")
+        self.writing = {}  # session: when its first and its last text came
+        self.model = next(iter(app.find_models(models)))
+
+    def join(self, session, function="write", **changed):
+        values = {"model": self.model, "language": "", "text": TEXT, "task": "Continue my text"}
+        values |= {"style": "Playful", "length": 48, "presses": None} | changed
+        number = next(number for number, one in self.page.fns.items() if one.name == function)
+        body = {"data": list(values.values()), "fn_index": number, "session_hash": session}
+        return httpx.post(f"{self.url}/gradio_api/queue/join", json=body, timeout=20)
+
+    def messages(self, session):
+        address = f"{self.url}/gradio_api/queue/data?session_hash={session}"
+        with httpx.stream("GET", address, timeout=60) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data: "):
+                    yield json.loads(line.removeprefix("data: "))
+
+    def ask(self, session, **changed):
+        """Every state of (text, status) that one press of the button shows, then how the request ended."""
+        assert self.join(session, **changed).status_code == 200
+        states, data = [], None
+        for message in self.messages(session):
+            if message["msg"] == "process_generating":
+                new = message["output"]["data"]
+                data = new if data is None else list(map(client_utils.apply_diff, data, new))
+                text = written(data[0]) if isinstance(data[0], str) else ""
+                states.append((text, plain(data[1])))
+                if text:
+                    self.writing[session] = (
+                        self.writing.get(session, [time.monotonic()])[0],
+                        time.monotonic(),
+                    )
+            if message["msg"] == "process_completed":
+                return states, message
+        raise AssertionError("the page never finished")
+
+
+def plain(html):
+    return re.sub("<[^>]*>", "", html)
+
+
+def written(html):
+    return re.search("<b>(.*)</b>", html, re.DOTALL).group(1)
+
+
+@pytest.fixture(scope="module")
+def server(demo_app, tiny_model_dir):
+    server = Server(demo_app, [tiny_model_dir])
+    yield server
+    server.page.close(verbose=False)
+
+
+def test_every_kind_of_model_is_found_smallest_first(demo_app, tmp_path):
+    files = {"base/model.safetensors": 30, "export/model-Q8_0.gguf": 10, "export/onnx/int8/model.onnx": 20}
+    unwanted = {
+        "base/checkpoint-00000300/model.safetensors": 1,
+        ".cache/model.gguf": 1,
+        "a/b/c/d/e/deep.gguf": 1,
+    }
+    for name, size in (files | unwanted | {"corpus/data.parquet": 1}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    found = demo_app.find_models([tmp_path])
+    assert [name.split(" ")[0] for name in found] == ["export/model-Q8_0.gguf", "export/onnx/int8", "base"]
+    assert list(found.values()) == [
+        tmp_path / "export/model-Q8_0.gguf",
+        tmp_path / "export/onnx/int8",
+        tmp_path / "base",
+    ]
+    twice = demo_app.find_models([tmp_path / "export" / "model-Q8_0.gguf", tmp_path])
+    assert len(twice) == 3
+
+
+def test_equal_names_stay_apart(demo_app, tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.gguf").write_bytes(b"x")
+    found = demo_app.find_models([tmp_path / "a", tmp_path / "b"])
+    assert set(found.values()) == {tmp_path / "a" / "model.gguf", tmp_path / "b" / "model.gguf"}
+
+
+def test_no_model_is_a_sentence_with_a_remedy(demo_app, tmp_path):
+    with pytest.raises(BadInput, match=r"no model.*Give a \.gguf file"):
+        demo_app.find_models([tmp_path])
+    with pytest.raises(BadInput, match="absent: no such file"):
+        demo_app.find_models([tmp_path / "absent"])
+
+
+def test_a_model_without_its_runtime_is_left_out_with_a_line(demo_app, tmp_path, monkeypatch, capsys):
+    (tmp_path / "model.gguf").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'edgelm\[gguf\]'"):
+        demo_app.find_models([tmp_path])
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    assert list(demo_app.find_models([tmp_path]).values()) == [tmp_path]
+    assert "model.gguf" in capsys.readouterr().err
+
+
+def test_the_text_streams_and_ends_with_figures(server, unhurried):
+    states, end = server.ask("stream")
+    assert end["success"]
+    texts = [text for text, _ in states]
+    assert len(set(texts)) > 3
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
+    assert re.fullmatch(
+        r"Finished · 48 tokens · [\d,]+ tokens/s · [\d.]+ s · [\d,]+ MB of memory", states[-1][1]
+    )
+
+
+def test_another_press_gives_another_text(server, unhurried):
+    first, second = (server.ask("again", length=16)[0][-1][0] for _ in range(2))
+    assert first != second
+    assert first == server.ask("someone else", length=16)[0][-1][0]
+
+
+def test_a_model_that_opens_late_leaves_the_status_line_alone(server):
+    choose = next(one.fn for one in server.page.fns.values() if one.name == "choose_model")
+    languages, status = choose(server.model, "zul")
+    assert ("isiZulu", "zul") in languages["choices"]
+    assert languages["value"] == "zul"
+    assert not isinstance(status, str), "it would wipe what the reader has asked for in the meantime"
+
+
+def test_a_language_never_touches_what_is_typed(server):
+    choose = next(one.fn for one in server.page.fns.values() if one.name == "choose_language")
+    assert choose("zul", "") == choose("zul", "Lehono mesong ke tsogile") == TEXT
+    assert not isinstance(choose("zul", "Sawubona"), str), "it would undo what is typed in the meantime"
+    assert not isinstance(choose("", TEXT), str)
+
+
+def test_a_text_too_long_is_a_sentence_on_the_page(server):
+    states, _ = server.ask("long", text="a" * 4001)
+    assert states[-1][1] == "The text has 4,001 characters. Give at most 4,000."
+    states, _ = server.ask("context", text="ngiyabonga " * 300)
+    assert re.fullmatch(r"The prompt has \d+ tokens; .* Shorten it\.", states[-1][1])
+
+
+def test_a_damaged_model_is_a_sentence_without_its_path(demo_app, tiny_model_dir, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(tiny_model_dir, damaged)
+    (damaged / "model.safetensors").write_bytes(b"no weights")
+    server = Server(demo_app, [damaged])
+    states, _ = server.ask("damaged")
+    server.page.close(verbose=False)
+    assert "is not a safetensors file" in states[-1][1]
+    assert "Copy the model again" in states[-1][1]
+    assert str(tmp_path) not in states[-1][1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "/etc/passwd"},
+        {"model": "../model"},
+        {"language": "/etc/passwd"},
+        {"length": 100_000},
+        {"style": 9.0},
+        {"task": "else"},
+    ],
+)
+def test_a_value_that_no_control_offers_is_refused(server, wrong):
+    states, end = server.ask(f"wrong {wrong}", **wrong)
+    assert not end["success"]
+    assert states == []
+
+
+def test_the_queue_is_capped(demo_app, tiny_model_dir, unhurried):
+    server = Server(demo_app, [tiny_model_dir])
+    answers = [server.join(f"crowd {n}", length=400).status_code for n in range(demo_app.WAITING + 12)]
+    server.page.close(verbose=False)
+    assert answers[: demo_app.WAITING] == [200] * demo_app.WAITING
+    assert answers[-1] == 503
+
+
+@pytest.mark.parametrize("kind", ["tiny_model_dir", "tiny_gguf"])
+def test_two_readers_each_get_the_text_they_get_alone(demo_app, kind, request, unhurried):
+    server = Server(demo_app, [request.getfixturevalue(kind)])
+    texts = {"one": "Namhlanje ekuseni", "two": "Ho monate ho"}
+    alone = {name: server.ask(f"{name} alone", text=text)[0][-1] for name, text in texts.items()}
+    together = {}
+
+    def read(name):
+        together[name] = server.ask(name, text=texts[name])[0][-1]
+
+    readers = [threading.Thread(target=read, args=(name,)) for name in texts]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    server.page.close(verbose=False)
+    assert {name: text for name, (text, _) in together.items()} == {
+        name: text for name, (text, _) in alone.items()
+    }
+    assert all(status.startswith("Finished · 48 tokens") for _, status in together.values())
+    (begin_one, end_one), (begin_two, end_two) = server.writing["one"], server.writing["two"]
+    assert begin_one < end_two, "the first waited for the second"
+    assert begin_two < end_one, "the second waited for the first"
+
+
+def test_a_reader_who_leaves_gives_the_model_back(server, unhurried, monkeypatch):
+    shelf = next(one.fn for one in server.page.fns.values() if one.name == "write").__self__.shelf
+    quick = base.sample
+    monkeypatch.setattr(
+        base, "sample", lambda *options: time.sleep(0.05) or quick(*options)
+    )  # 12 s of writing
+    assert server.join("leaver", length=400).status_code == 200
+    for number, _ in enumerate(server.messages("leaver")):
+        if number == 8:
+            break
+    assert shelf.lent == 1
+    deadline = time.monotonic() + 6
+    while shelf.lent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert shelf.lent == 0
+    assert server.ask("stayer", length=8)[0][-1][1].startswith("Finished")
+
+
+def test_no_more_than_two_models_stay_loaded(demo_app, monkeypatch):
+    opened, closed = [], []
+
+    class Model:
+        def __init__(self, path):
+            self.path = path
+
+        def close(self):
+            closed.append(self.path)
+
+    monkeypatch.setattr(
+        demo_app.edgelm, "load", lambda path, threads: opened.append(path) or Model(path), raising=False
+    )
+    shelf = demo_app.Shelf()
+    for path in "aba":
+        with shelf.borrow(path) as model:
+            assert model.path == path
+    assert (opened, closed) == (["a", "b"], [])
+    with shelf.borrow("c"):
+        assert closed == ["b"], "the least recently used is closed"
+        with shelf.borrow("d"):
+            assert closed == ["b", "a"], "the one in use is not"
+    with shelf.borrow("c"), shelf.borrow("c"):
+        assert (opened, closed) == (["a", "b", "c", "d", "c"], ["b", "a", "d"]), (
+            "two readers have a copy each"
+        )
+
+
+def test_no_file_is_served_or_taken(server, tiny_model_dir, monkeypatch):
+    (tiny_model_dir / "seen.txt").write_text("secret")
+    for path in (
+        "/etc/passwd",
+        "demo/app.py",
+        f"{tiny_model_dir}/seen.txt",
+        "../../etc/passwd",
+        "http://example.org/",
+    ):
+        answer = httpx.get(f"{server.url}/gradio_api/file={path}", follow_redirects=False)
+        assert answer.status_code == 404
+        assert "root:" not in answer.text
+    files = {"files": ("a.txt", b"text")}
+    assert httpx.post(f"{server.url}/gradio_api/upload", files=files).status_code == 404
+    assert httpx.get(f"{server.url}/gradio_api/proxy=http://example.org/").status_code == 404
+    assert httpx.get(f"{server.url}/monitoring").status_code == 404
+
+
+def test_the_interface_is_not_advertised(server):
+    config = httpx.get(f"{server.url}/config").json()
+    assert config["footer_links"] == []
+    assert config["analytics_enabled"] is False
+    assert httpx.get(f"{server.url}/gradio_api/info").json() == {
+        "named_endpoints": {},
+        "unnamed_endpoints": {},
+    }
+    number = next(number for number, one in server.page.fns.items() if one.name == "write")
+    direct = httpx.post(f"{server.url}/gradio_api/run/predict", json={"data": [], "fn_index": number})
+    assert direct.status_code == 404, "the queue and its cap can be gone around"
+
+
+def test_nothing_is_asked_of_another_machine(demo_app, tiny_model_dir, monkeypatch):
+    hosts, real = set(), socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: hosts.add(host) or real(host, *rest, **more)
+    )
+    server = Server(demo_app, [tiny_model_dir])
+    server.ask("quiet", length=8)
+    server.page.close(verbose=False)
+    assert hosts <= {"127.0.0.1", b"127.0.0.1", "localhost"}
+
+
+def test_a_taken_port_is_a_sentence(server, demo_app, tiny_model_dir):
+    port = int(server.url.rsplit(":", 1)[1])
+    with pytest.raises(BadInput, match=f"port {port} cannot be used .*--port"):
+        demo_app.launch(demo_app.build([tiny_model_dir]), port)
+
+
+def test_ctrl_c_stops_it_with_one_line(tiny_model_dir):
+    code = (
+        "import sys, pathlib; from edgelm.cli.demo import demo; demo([pathlib.Path(sys.argv[1])], 0, False)"
+    )
+    command = [sys.executable, "-c", code, str(tiny_model_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stdout.readline()
+        assert re.match(r"The page is at http://127\.0\.0\.1:\d+/", first)
+        process.send_signal(2)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out.strip(), err) == (0, "Stopped.", "")

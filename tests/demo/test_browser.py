@@ -1,0 +1,179 @@
+"""The demo page as a reader meets it, in the system's Chromium."""
+
+import shutil
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
+TEXT = "Namhlanje ekuseni ngivuke"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def address(demo_app, tiny_model_dir):
+    page = demo_app.build([tiny_model_dir])
+    yield demo_app.launch(page)
+    page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), "--no-first-run"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page at a width and in a theme; an error or a request to another host fails the test."""
+    opened = []
+
+    def open_page(width=1200, theme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
+        context.set_default_timeout(10_000)
+        page, seen = context.new_page(), SimpleNamespace(errors=[], hosts=set())
+        page.on("console", lambda message: message.type == "error" and seen.errors.append(message.text))
+        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        page.on("response", lambda answer: answer.status >= 400 and seen.errors.append(answer.url))
+        page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).hostname))
+        opened.append((context, seen))
+        page.goto(address)
+        page.get_by_label("Your text").fill(TEXT)
+        return page
+
+    yield open_page
+    for context, seen in opened:
+        context.close()
+        assert seen.errors == []
+        assert seen.hosts - {None} == {"127.0.0.1"}
+
+
+def wait_for_status(page, beginning):
+    page.wait_for_function(f"document.querySelector('#status .note')?.innerText.startsWith('{beginning}')")
+
+
+def test_the_text_streams_until_stop_is_pressed(visit, unhurried):
+    page = visit()
+    write, stop = page.get_by_role("button", name="Write"), page.get_by_role("button", name="Stop")
+    assert stop.is_disabled()
+    page.get_by_label("Longest text").first.fill("200")
+    write.click()
+    page.wait_for_function("document.querySelector('.paper b')?.innerText.length > 20")
+    half = page.locator(".paper b").inner_text()
+    assert write.is_disabled()
+    stop.click()
+    wait_for_status(page, "Stopped")
+    whole = page.locator(".paper b").inner_text()
+    assert whole.startswith(half)
+    assert page.locator(".paper span").inner_text() == TEXT
+    tokens = int(page.locator("#status .note").inner_text().split(" · ")[1].removesuffix(" tokens"))
+    assert 5 < tokens < 150
+    page.wait_for_timeout(200)
+    assert page.locator(".paper b").inner_text() == whole
+    playwright.expect(write).to_be_enabled()
+    playwright.expect(stop).to_be_disabled()
+    write.click()
+    wait_for_status(page, "Writing")
+    stop.click()
+    wait_for_status(page, "Stopped")
+
+
+def test_a_third_reader_is_told_to_wait_and_has_a_turn(visit, unhurried):
+    readers = [visit() for _ in range(3)]
+    for page in readers:
+        page.get_by_label("Longest text").first.fill("200")
+        page.get_by_role("button", name="Write").click()
+    for page in readers[:2]:
+        wait_for_status(page, "Writing")
+    wait_for_status(readers[2], "Waiting for a turn")
+    readers[0].get_by_role("button", name="Stop").click()
+    wait_for_status(readers[2], "Writing")
+
+
+def test_what_is_typed_is_shown_as_it_was_typed(visit):
+    page = visit()
+    for typed in (
+        "<img src=x onerror=\"console.error('ran')\"> & <b>",
+        "${console.error('ran')} {{value}} `x`",
+    ):
+        page.get_by_label("Your text").fill(typed)
+        page.get_by_role("button", name="Write").click()
+        page.wait_for_function(f"document.querySelector('.paper span')?.innerText === {typed!r}")
+        wait_for_status(page, "Finished")
+
+
+def test_a_language_brings_its_opening_and_its_tag(visit):
+    page = visit()
+    page.get_by_label("Your text").fill("")
+    page.get_by_label("Language").click()
+    page.get_by_role("option", name="isiZulu").wait_for()  # the model may still be opening
+    names = page.get_by_role("option").all_inner_texts()
+    assert "Any language" in names[0]
+    assert len(names) > 2
+    page.get_by_role("option", name="isiZulu").click()
+    page.wait_for_function(f"document.querySelector('textarea').value === {TEXT!r}")
+    page.get_by_role("button", name="Write").click()
+    wait_for_status(page, "Finished")
+    assert page.locator(".paper").get_attribute("lang") == "zu"
+
+
+def test_an_error_is_a_sentence(visit):
+    page = visit()
+    page.get_by_label("Your text").fill("ngiyabonga " * 300)
+    page.get_by_role("button", name="Write").click()
+    sentence = page.get_by_role("alert")
+    sentence.wait_for()
+    assert sentence.inner_text().startswith("The prompt has")
+    assert sentence.inner_text().endswith("Shorten it.")
+    playwright.expect(page.get_by_role("button", name="Write")).to_be_enabled()
+
+
+CONTRASTS = """() => {
+  const light = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(v => v / 255)
+      .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const colour = getComputedStyle(node).backgroundColor;
+      if (!colour.startsWith('rgba') || !colour.endsWith(', 0)')) return colour;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  return ['h1', '.paper span', '.paper b', '.note', 'textarea', 'button.primary'].map(name => {
+    const node = document.querySelector('.gradio-container ' + name);
+    const pair = [light(getComputedStyle(node).color), light(behind(node))];
+    return [name, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)];
+  });
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_a_phone_in_both_themes(visit, theme):
+    page = visit(width=360, theme=theme)
+    page.get_by_role("button", name="Write").click()
+    wait_for_status(page, "Finished")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+    ratios = dict(page.evaluate(CONTRASTS))
+    assert min(ratios.values()) >= 4.5, f"less contrast than WCAG 2 asks: {ratios}"
+
+
+def test_every_control_has_a_name(visit):
+    page = visit()
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('input, textarea, button, select')].filter(node =>
+             node.offsetParent && !node.ariaLabel && !node.innerText.trim()
+             && !node.labels?.[0]?.innerText.trim()).map(node => node.outerHTML)"""
+    )
+    assert nameless == []
+    for label in ("Your text", "Language", "Model", "Longest text"):
+        assert page.get_by_label(label).first.is_visible()

@@ -1,0 +1,133 @@
+import json
+import re
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+from scripted import ASSISTANT, BOS, END, USER, VOCAB_SIZE, ByteModel
+
+from edgelm.errors import BadInput
+from edgelm.evaluate.classify import classify, label_scores
+from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
+from edgelm.quickstart import _verdict
+from edgelm.tasks.classification import Example, Task, load_task
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up.make_corpus(tmp_path_factory.mktemp("made-up"))
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return load_task(made_up.make_task(tmp_path_factory.mktemp("made-up")))
+
+
+def test_the_likeliest_label_is_the_answer() -> None:
+    def after(ids: list[int]) -> np.ndarray:
+        """`b` follows the assistant's turn if the message has an x, else `a`; then END or more letters."""
+        logits = np.zeros(VOCAB_SIZE)
+        if ids[-1] == ASSISTANT:
+            assert ids[:2] == [BOS, USER]
+            assert ids[-2] == END
+            logits[ord("b" if ord("x") in ids else "a")] = 9.0
+        if ids[-1] == ord("b"):
+            logits[END] = 20.0 if ids[-2] == ASSISTANT else 0.0
+        return logits
+
+    model = ByteModel(after)
+    scores = label_scores(model, "x", ["a", "b", "ba"])
+    assert scores.argmax() == 1
+    answers = classify(model, [Example("x", "a", "eng"), Example("y", "a", "eng")], ("a", "b", "ba"))
+    assert answers == ["b", "a"]
+
+
+def test_a_long_text_loses_its_beginning() -> None:
+    seen: list[int] = []
+
+    def after(ids: list[int]) -> np.ndarray:
+        seen[:] = ids if len(ids) > len(seen) else seen
+        return np.zeros(VOCAB_SIZE)
+
+    label_scores(ByteModel(after, context=24), "start" + "m" * 90 + "finish", ["one", "three"])
+    assert 23 <= len(seen) <= 24
+    assert seen[:2] == [BOS, USER]
+    assert bytes(one for one in seen if one < BOS).startswith(b"m" * 8 + b"finish")
+
+
+def test_figures_predictions_and_rerun(tmp_path: Path, export_dir: Path, corpus: Path, task: Task) -> None:
+    from sklearn.metrics import f1_score
+
+    model, output = export_dir / "model-Q8_0.gguf", tmp_path / "evaluation"
+    found = evaluate(model, output, corpus=corpus, tasks=[task])
+    assert (found["name"], found["backend"], found["split"]) == ("GGUF Q8_0", "llama.cpp", "test")
+    assert sorted(found["bits_per_byte"]) == ["eng", "mean", "xho", "zul"]
+    assert found == json.loads((output / "evaluation.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (output / "predictions.jsonl").read_text("utf-8").splitlines()]
+    examples = task.examples("test")
+    assert [(one["language"], one["label"]) for one in rows] == [
+        (one.language, one.label) for one in examples
+    ]
+    truth, predicted = ([one[key] for one in rows] for key in ("label", "predicted"))
+    ours = found["tasks"]["made-up"]
+    assert ours["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"), abs=1e-4)
+    assert sorted(ours["languages"]) == ["eng", "xho", "zul"]
+    written = (output / "evaluation.json").stat().st_mtime_ns
+    assert evaluate(model, output, corpus=corpus, tasks=[task]) == found
+    assert (output / "evaluation.json").stat().st_mtime_ns == written
+
+
+def test_runtimes_agree_on_the_figures(
+    tmp_path: Path, model_dir: Path, export_dir: Path, corpus: Path, task: Task
+) -> None:
+    paths = (model_dir, export_dir / "onnx" / "fp32", export_dir / "model-F32.gguf")
+    found = [
+        evaluate(path, tmp_path / str(number), corpus=corpus, tasks=[task])
+        for number, path in enumerate(paths)
+    ]
+    for one in found[1:]:
+        assert one["bits_per_byte"] == pytest.approx(found[0]["bits_per_byte"], abs=2e-4)
+        assert one["tasks"] == found[0]["tasks"]
+
+
+def test_a_model_that_loses_is_said_to_lose(tmp_path: Path, export_dir: Path, task: Task) -> None:
+    random = evaluate(export_dir / "model-F32.gguf", tmp_path / "model", tasks=[task])["tasks"]["made-up"]
+    baselines = evaluate_baselines(tmp_path / "baselines", [task])["made-up"]
+    strongest = max(baselines, key=lambda name: baselines[name]["macro_f1"])
+    assert random["macro_f1"] < baselines[strongest]["macro_f1"]
+    said = _verdict(random["macro_f1"], baselines)
+    assert "does not beat" in said
+    assert strongest in said
+    assert re.findall(r"\d\.\d{3}", said) == [
+        f"{random['macro_f1']:.3f}",
+        f"{baselines[strongest]['macro_f1']:.3f}",
+    ]
+    even = _verdict(baselines[strongest]["macro_f1"], baselines)
+    assert "does not beat" in even
+    assert "does not" not in _verdict(1.01, baselines)
+
+
+def test_bad_input_is_named(tmp_path: Path, export_dir: Path, corpus: Path, task: Task) -> None:
+    model = export_dir / "model-F32.gguf"
+    for problem, changes in {
+        "unknown split 'dev'": {"split": "dev"},
+        "no such model|no such file": {"model": tmp_path / "nothing.gguf"},
+        "no such file": {"corpus": tmp_path / "nothing"},
+    }.items():
+        arguments = {"model": model, "output": tmp_path / "out", "corpus": corpus, "tasks": [task], **changes}
+        with pytest.raises(BadInput, match=problem):
+            evaluate(**arguments)
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_split_is_named(tmp_path: Path, export_dir: Path) -> None:
+    sizes = {"zul": 6}  # all of them train
+    corpus, task = made_up.make_corpus(tmp_path, sizes), load_task(made_up.make_task(tmp_path, sizes))
+    with pytest.raises(BadInput, match="corpus: holds no test text"):
+        evaluate(export_dir / "model-F32.gguf", tmp_path / "out", corpus=corpus)
+    with pytest.raises(BadInput, match="'made-up' has no test examples"):
+        evaluate(export_dir / "model-F32.gguf", tmp_path / "out", tasks=[task])
+    with pytest.raises(BadInput, match="'made-up' has no test examples"):
+        evaluate_baselines(tmp_path / "out", [task])
+    assert not (tmp_path / "out").exists()

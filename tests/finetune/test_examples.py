@@ -1,0 +1,110 @@
+import json
+from collections import Counter
+
+import pytest
+
+from edgelm.errors import BadInput
+from edgelm.finetune.examples import ExampleSource, Mixture, example_item
+from edgelm.model.decoder import IGNORE
+from edgelm.pretrain.stream import Item, Packer, make_item
+from edgelm.tasks.classification import Example
+from edgelm.tokenizer.text import TextTokenizer
+
+TEXT = "Sawubona mhlaba, 1994. Namhlanje izulu lihle."
+
+
+def learnt(item: Item) -> list[int]:
+    return [target for target in item.targets.tolist() if target != IGNORE]
+
+
+def test_only_the_answer_and_its_end_are_targets(tokenizer: TextTokenizer) -> None:
+    item = example_item(Example(TEXT, "bread", "zul"), tokenizer, 128)
+    prompt, answer = tokenizer.chat(TEXT), [*tokenizer.encode("bread"), tokenizer.end]
+    assert item.ids.tolist() == [*prompt, *answer]
+    assert item.targets.tolist() == [IGNORE] * (len(prompt) - 1) + answer + [IGNORE]
+    assert len(answer) >= 2
+    assert item.weight * len(answer) == pytest.approx(
+        len(item.ids)
+    )  # an answer counts as the text it answers
+
+
+def test_text_in_an_example_stays_text(tokenizer: TextTokenizer) -> None:
+    item = example_item(Example("a <|end|><|assistant|> b", "<|eos|>", "zul"), tokenizer, 128)
+    assert tokenizer.eos not in item.ids
+    assert Counter(item.ids.tolist())[tokenizer.end] == 2
+    assert tokenizer.decode(learnt(item)) == "<|eos|>"
+
+
+@pytest.mark.parametrize("context", range(12, 60))
+def test_a_long_text_loses_its_beginning(tokenizer: TextTokenizer, context: int) -> None:
+    item = example_item(Example(TEXT * 9, "bread", "zul"), tokenizer, context)
+    answer = [*tokenizer.encode("bread"), tokenizer.end]
+    assert len(item.ids) == context
+    assert learnt(item) == answer
+    assert item.ids[:2].tolist() == [tokenizer.bos, tokenizer.user]
+    kept = item.ids[2 : -len(answer) - 2].tolist()
+    assert kept == tokenizer.encode(TEXT * 9)[-len(kept) :]
+    assert item.ids[-len(answer) - 2 : -len(answer)].tolist() == [tokenizer.end, tokenizer.assistant]
+
+
+def test_a_text_that_just_fits_is_whole(tokenizer: TextTokenizer) -> None:
+    whole = example_item(Example(TEXT, "bread", "zul"), tokenizer, 999)
+    fits = example_item(Example(TEXT, "bread", "zul"), tokenizer, len(whole.ids))
+    assert fits.ids.tolist() == whole.ids.tolist()
+    shorter = example_item(Example(TEXT, "bread", "zul"), tokenizer, len(whole.ids) - 1)
+    assert shorter.ids.tolist() == [*whole.ids[:2], *whole.ids[3:]]
+
+
+def test_a_label_as_long_as_the_context(tokenizer: TextTokenizer) -> None:
+    needed = len(tokenizer.encode("bread")) + 5
+    item = example_item(Example(TEXT, "bread", "zul"), tokenizer, needed)
+    assert len(item.ids) == needed  # no room for text
+    assert len(learnt(item)) == needed - 4
+    with pytest.raises(BadInput, match="the label 'bread' does not fit the context"):
+        example_item(Example(TEXT, "bread", "zul"), tokenizer, needed - 1)
+
+
+def items(first: int, lengths: list[int]) -> list[Item]:
+    return [
+        make_item([first + number] * length, weight=number + 0.5) for number, length in enumerate(lengths)
+    ]
+
+
+def test_every_example_once_an_epoch() -> None:
+    source = ExampleSource(items(0, [3] * 20), seed=1)
+    orders = [[int(source.next_item().ids[0]) for _ in range(20)] for _ in range(3)]
+    assert all(sorted(order) == list(range(20)) for order in orders)
+    assert len({str(order) for order in orders}) == 3
+    other = ExampleSource(items(0, [3] * 20), seed=2)
+    assert [int(other.next_item().ids[0]) for _ in range(20)] not in orders
+
+
+def mixture(share: float) -> Mixture:
+    """Examples of 9 tokens on average, plain documents of 50."""
+    examples = ExampleSource(items(0, [5, 9, 13]), seed=1)
+    plain = ExampleSource(items(100, [20, 50, 80]), seed=1)
+    return Mixture({"examples": examples, "replay": plain}, {"examples": 1 - share, "replay": share})
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_sources_share_tokens_not_items(share: float) -> None:
+    one = mixture(share)
+    served: Counter[bool] = Counter()
+    for _ in range(4000):
+        item = one.next_item()
+        served[bool(item.ids[0] >= 100)] += len(item.ids)
+    assert served[True] / served.total() == pytest.approx(share, abs=0.005)
+
+
+def test_a_mixture_continues_from_its_state() -> None:
+    for stop in range(15):
+        one, other = (Packer(mixture(0.5), batch=1, context=40, pad=2, whole=True) for _ in range(2))
+        for _ in range(stop):
+            one.next_batch()
+        state = one.state()
+        written = json.dumps(state)
+        expected = [one.next_batch() for _ in range(6)]
+        assert json.dumps(state) == written
+        other.restore(json.loads(written))
+        for batch in expected:
+            assert all((a == b).all() for a, b in zip(batch, other.next_batch(), strict=True))

@@ -1,0 +1,166 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgelm.errors import BadInput
+from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
+from edgelm.evaluate.classify import classify
+from edgelm.evaluate.metrics import classification_scores
+from edgelm.finetune.finetune import finetune
+from edgelm.model.directory import load_model
+from edgelm.pretrain.loop import TrainConfig
+from edgelm.runtime.torch import TorchModel
+from edgelm.tasks.classification import Task, load_task
+from edgelm.tokenizer.text import TextTokenizer
+
+CONFIG = TrainConfig(steps=30, batch=8, learning_rate=0.005, warmup=5, seed=2, precision="fp32")
+SHORT = TrainConfig(steps=3, batch=2, learning_rate=0.003, seed=2, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def task(task_file: Path) -> Task:
+    return load_task(task_file)
+
+
+def run(folder: Path, *arguments: Any, **options: Any) -> tuple[Path, dict[str, Any]]:
+    return folder, finetune(*arguments[:2], folder, **options)
+
+
+@pytest.fixture(scope="module")
+def with_replay(
+    tmp_path_factory: pytest.TempPathFactory, base_model: Path, replay_corpus: Path, task: Task
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("runs") / "with"
+    return run(folder, base_model, [task], config=CONFIG, replay=replay_corpus)
+
+
+@pytest.fixture(scope="module")
+def without_replay(
+    tmp_path_factory: pytest.TempPathFactory, base_model: Path, task: Task
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("runs") / "without"
+    return run(folder, base_model, [task], config=CONFIG)
+
+
+def quality(model: Path, corpus: Path) -> dict[str, float]:
+    runtime = TorchModel(load_model(model), TextTokenizer(model))
+    return bits_per_byte(runtime, corpus_texts(corpus, "validation", 50_000))
+
+
+def test_replay_keeps_the_language(
+    base_model: Path,
+    replay_corpus: Path,
+    with_replay: tuple[Path, dict[str, Any]],
+    without_replay: tuple[Path, dict[str, Any]],
+) -> None:
+    before = quality(base_model, replay_corpus)["mean"]
+    kept = quality(with_replay[0], replay_corpus)
+    lost = quality(without_replay[0], replay_corpus)["mean"]
+    assert kept["mean"] < before + 0.05
+    assert kept["mean"] < lost - 0.3
+    assert with_replay[1]["validation_bits_per_byte"] == pytest.approx(kept, abs=2e-4)
+    assert without_replay[1]["validation_bits_per_byte"] == {}
+
+
+def test_the_task_is_learnt_and_its_scores_reported(
+    base_model: Path, task: Task, with_replay: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, figures = with_replay
+    held_out = task.examples("validation")
+    truth = [one.label for one in held_out]
+    runtime = TorchModel(load_model(folder), TextTokenizer(folder))
+    predicted = classify(runtime, held_out, task.labels)
+    scores = figures["tasks"]["made-up"]
+    languages = scores.pop("languages")
+    assert scores == classification_scores(truth, predicted, task.labels)
+    assert scores["items"] == len(held_out) == 21
+    assert set(languages) == {"eng", "xho", "zul"}
+    assert scores["macro_f1"] > 0.6
+    untrained = TorchModel(load_model(base_model), TextTokenizer(base_model))
+    before = classify(untrained, held_out, task.labels)
+    assert classification_scores(truth, before, task.labels)["macro_f1"] < scores["macro_f1"] - 0.2
+
+
+def test_the_model_answers_with_a_label_and_ends(
+    task: Task, with_replay: tuple[Path, dict[str, Any]]
+) -> None:
+    runtime = TorchModel(load_model(with_replay[0]), TextTokenizer(with_replay[0]))
+    answers = [
+        "".join(runtime.generate(one.text, chat=True, temperature=0, max_tokens=12))
+        for one in task.examples("validation")
+    ]
+    assert sum(answer in task.labels for answer in answers) / len(answers) > 0.8, answers
+    assert len(set(answers)) > 1
+
+
+def test_what_is_left_on_disk(with_replay: tuple[Path, dict[str, Any]], base_model: Path) -> None:
+    folder, _ = with_replay
+    names = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json", "README.md"}
+    names |= {"generation_config.json", "model.safetensors", "metrics.jsonl", "edgelm.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    for name in ("config.json", "tokenizer.json"):
+        assert (folder / name).read_bytes() == (base_model / name).read_bytes()
+    provenance = json.loads((folder / "edgelm.json").read_text(encoding="utf-8"))
+    assert provenance["config"]["replay"] == 0.5
+    assert provenance["config"]["tasks"][0]["name"] == "made-up"
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    tmp_path: Path, base_model: Path, replay_corpus: Path, task: Task
+) -> None:
+    weights = []
+    for name, seed in (("one", 2), ("two", 2), ("three", 3)):
+        config = TrainConfig(steps=3, batch=2, learning_rate=0.003, seed=seed, precision="fp32")
+        finetune(base_model, [task], tmp_path / name, config=config, replay=replay_corpus)
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+def test_one_language(tmp_path: Path, base_model: Path, task: Task) -> None:
+    figures = finetune(base_model, [task], tmp_path / "mono", config=SHORT, languages=["zul"])
+    scores = figures["tasks"]["made-up"]
+    assert set(scores["languages"]) == {"zul"}
+    assert scores["items"] == len(task.examples("validation", ["zul"]))
+    card = (tmp_path / "mono" / "README.md").read_text(encoding="utf-8")
+    assert "- zu\n" in card
+    assert "- xh\n" not in card
+    with pytest.raises(BadInput, match="has no language ven"):
+        finetune(base_model, [task], tmp_path / "ven", config=SHORT, languages=["ven"])
+
+
+def test_several_tasks(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+    value = json.loads(task_file.read_text(encoding="utf-8"))
+    other = task_file.with_name("other.yaml")
+    other.write_text(json.dumps({**value, "name": "other"}), encoding="utf-8")
+    tasks = [load_task(task_file), load_task(other)]
+    figures = finetune(base_model, tasks, tmp_path / "both", config=SHORT)
+    assert list(figures["tasks"]) == ["made-up", "other"]
+    assert "finetuned on made-up, other" in (tmp_path / "both" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_task_without_examples(tmp_path: Path, base_model: Path, task_file: Path, split: str) -> None:
+    """It is told before any training."""
+    value = json.loads(task_file.read_text(encoding="utf-8"))
+    (tmp_path / "documents").mkdir()
+    for file in (task_file.parent / "documents").iterdir():
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if f'"{split}"' not in line]
+        (tmp_path / "documents" / file.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "hollow.yaml").write_text(json.dumps({**value, "name": "hollow"}), encoding="utf-8")
+    with pytest.raises(BadInput, match=f"the task 'hollow' has no {split} examples"):
+        finetune(base_model, [load_task(tmp_path / "hollow.yaml")], tmp_path / "output", config=SHORT)
+    assert not (tmp_path / "output").exists()
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+def test_bad_input(tmp_path: Path, base_model: Path, task: Task) -> None:
+    with pytest.raises(BadInput, match="no task was given"):
+        finetune(base_model, [], tmp_path / "output", config=SHORT)
+    with pytest.raises(BadInput, match=r"tokenizer\.json: no such file"):
+        finetune(tmp_path, [task], tmp_path / "output", config=SHORT)
+    with pytest.raises(BadInput, match=r"manifest\.json"):
+        finetune(base_model, [task], tmp_path / "output", config=SHORT, replay=base_model)
+    assert not (tmp_path / "output").exists()

@@ -1,0 +1,41 @@
+"""`pretrain` killed by SIGKILL at any moment and run again ends with the bytes of an undisturbed run."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import killing
+import pytest
+
+from edgelm.pretrain.loop import TrainConfig
+
+CONFIG = TrainConfig(steps=14, batch=1, warmup=3, seed=7, precision="auto", dropout=0.1)
+MOMENTS = [("step", 1), ("save", 2), ("save", 3), ("step", 4), ("tail", 5), ("tail", 6)]
+"""When to kill, with the seed of the milliseconds after it."""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+def test_killed_again_and_again(tmp_path: Path, corpus: Path, tokenizer_dir: Path) -> None:
+    job = {"stage": "pretrain", "corpus": str(corpus), "tokenizer": str(tokenizer_dir)}
+    with killing.Stage(**job, config=asdict(CONFIG)) as stage:
+        expected = stage.run(tmp_path / "whole")
+        output, partial = tmp_path / "killed", tmp_path / ".killed.partial"
+        killed, steps = [], []
+        for moment, seed in MOMENTS:
+            if not stage.killed(output, moment, seed):
+                break
+            killed.append(moment)
+            steps.append(killing.newest(partial))
+        assert {"step", "save", "tail"} <= set(killed), killed
+        assert steps == sorted(steps)  # it went on, not back
+        assert stage.run(output) == expected
+        # a kill while checkpoints are removed may cost the whole way again, but no more than that
+        if stage.killed(tmp_path / "clearing", "clear", 7):
+            assert not (tmp_path / "clearing").exists()
+        assert stage.run(tmp_path / "clearing") == expected
+    folders = [tmp_path / "whole", output, tmp_path / "clearing"]
+    names = [{path.name for path in folder.iterdir()} for folder in folders]
+    assert names[0] == names[1] == names[2]
+    for name in ("metrics.jsonl", "README.md"):
+        assert (tmp_path / "whole" / name).read_bytes() == (output / name).read_bytes()
+    assert not partial.exists()

@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from edgelm.model.config import ModelConfig
+from edgelm.model.decoder import Decoder
+from edgelm.pretrain.optimizer import learning_rate, make_optimizers, optimizer_state, restore_optimizers
+
+SMALL = ModelConfig(64, 64, 128, 2, 2, 1, 32)
+
+
+def make() -> Decoder:
+    model = Decoder(SMALL)
+    model.init_weights(torch.Generator().manual_seed(0))
+    return model
+
+
+def step(model: Decoder, optimizers: list[torch.optim.Optimizer], seed: int, rate: float = 0.01) -> None:
+    tokens = torch.randint(0, 64, (2, 12), generator=torch.Generator().manual_seed(seed))
+    model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize(
+    ("at", "rate"),
+    [(0, 0.0005), (9, 0.005), (19, 0.01), (20, 0.01), (50, 0.01), (51, 0.0098), (75, 0.005), (99, 0.0002)],
+)
+def test_the_rate_over_a_hundred_steps(at: int, rate: float) -> None:
+    assert learning_rate(at, 100, 0.01, 20) == pytest.approx(rate, rel=1e-9)
+
+
+def test_the_rate_of_short_runs_and_other_decays() -> None:
+    assert learning_rate(0, 1, 0.01, 0) == 0.01
+    assert learning_rate(0, 10, 0.01, 0) == 0.01
+    assert learning_rate(90, 100, 0.01, 0, decay=0.2) == pytest.approx(0.005)
+    assert learning_rate(79, 100, 0.01, 0, decay=0.2) == 0.01
+    for steps in range(1, 40):
+        rates = [learning_rate(at, steps, 0.01, 20) for at in range(steps)]
+        assert all(0 < rate <= 0.01 for rate in rates)
+
+
+def test_muon_takes_the_matrices_of_the_layers_only() -> None:
+    model = make()
+    muon, adam = make_optimizers(model, weight_decay=0.1)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    taken = [
+        {names[id(one)] for group in optimizer.param_groups for one in group["params"]}
+        for optimizer in (muon, adam)
+    ]
+    kinds = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+    kinds += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+    assert taken[0] == {f"model.layers.{layer}.{kind}.weight" for layer in range(2) for kind in kinds}
+    assert taken[0] | taken[1] == set(names.values())
+    assert taken[0].isdisjoint(taken[1])
+    assert type(muon) is torch.optim.Muon
+    assert type(adam) is torch.optim.AdamW
+
+
+def test_an_update_of_muon_is_orthogonal_and_of_adams_size() -> None:
+    model = make()
+    weight = model.model.layers[0].mlp.up_proj.weight  # 128 x 64
+    before = weight.detach().clone()
+    muon, _ = make_optimizers(model, weight_decay=0.0)
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    muon.param_groups[0]["lr"] = 0.01
+    muon.step()
+    update = (weight.detach() - before) / 0.01
+    assert float(update.square().mean().sqrt()) == pytest.approx(0.2, rel=0.2)  # RMS of an update of AdamW
+    values = torch.linalg.svdvals(update)
+    assert float(values.max() / values.min()) < 2.5
+
+
+def test_weight_decay_is_for_matrices_only() -> None:
+    """Without a gradient nothing moves a weight but its decay: 1 - 0.01 * 0.5 of it is left."""
+    model = make()
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    for optimizer in make_optimizers(model, weight_decay=0.5):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01
+        optimizer.step()
+    for name, weight in model.named_parameters():
+        share = 0.995 if weight.dim() == 2 and "embed" not in name else 1.0
+        torch.testing.assert_close(weight.detach(), before[name] * share, atol=1e-7, rtol=1e-6)
+
+
+def test_the_state_comes_back_exactly() -> None:
+    one, two = make(), make()
+    first, second = make_optimizers(one, 0.1), make_optimizers(two, 0.1)
+    for seed in range(3):
+        step(one, first, seed)
+    two.load_state_dict(one.state_dict())
+    state = {key: value.clone() for key, value in optimizer_state(first).items()}
+    assert {key.split(".")[0] for key in state} == {"0", "1"}
+    restore_optimizers(second, state)
+    for seed in range(3, 6):
+        step(one, first, seed)
+        step(two, second, seed)
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name]), name

@@ -1,0 +1,85 @@
+"""A small model and its exports, made once a session.
+
+The weights are random, but scaled so that a text's last tokens decide what follows with some margin, as in a
+trained model: quantisation must not change much. A model straight from its initialisation is all but uniform, and
+the likeliest of its tokens is noise.
+"""
+
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # before torch: spinning threads are slow on a busy machine
+
+VOCAB_SIZE = 2048
+FORMATS = ("gguf:F32", "gguf:F16", "gguf:Q8_0", "gguf:Q4_K_M", "onnx:fp32", "onnx:int8")
+BLOCKER = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+@functools.cache
+def model_dir(folder: Path) -> Path:
+    """A model directory of preset `nano` with a tokenizer trained on the embedded sample."""
+    import torch
+    from tokenizers import AddedToken, pre_tokenizers, processors, trainers
+
+    from edgelm import resources
+    from edgelm.languages import load_languages
+    from edgelm.model.config import get_preset
+    from edgelm.model.decoder import Decoder
+    from edgelm.model.directory import save_model
+    from edgelm.tokenizer.special import BOS
+    from edgelm.tokenizer.train import new_tokenizer, save_tokenizer
+
+    tokenizer, special = new_tokenizer(sorted(load_languages()))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in special],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    files = sorted(resources.path("corpus", "sample").glob("*.jsonl"))
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    tokenizer.train_from_iterator((json.loads(line)["text"] for line in lines), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
+    )
+    (folder / "tokenizer").mkdir(parents=True)
+    save_tokenizer(tokenizer, folder / "tokenizer")
+    model = Decoder(get_preset("nano", VOCAB_SIZE))
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in model.named_parameters():
+        if weight.dim() == 2:
+            back = name.endswith(("o_proj.weight", "down_proj.weight"))
+            std = 0.12 if "embed" in name else 0.06 if back else 0.04
+            torch.nn.init.normal_(weight, std=std, generator=generator)
+        else:  # norms: not all ones, so that a norm that gets lost shows
+            torch.nn.init.uniform_(weight, 0.8, 1.2, generator=generator)
+    save_model(model, folder / "tokenizer", folder / "model", "A random model for tests.\n")
+    return folder / "model"
+
+
+@functools.cache
+def export_dir(folder: Path) -> Path:
+    """Its export in every format, verified as `edgelm export` does."""
+    from edgelm.export.export import export
+
+    export(model_dir(folder), folder / "export", FORMATS)
+    return folder / "export"
+
+
+def python(code: str, *arguments: str, blocked: tuple[str, ...] = ()) -> list[str]:
+    """A command that runs `code` in a fresh interpreter where some modules cannot be imported."""
+    return [sys.executable, "-c", BLOCKER.format(names=blocked) + code, *arguments]
