@@ -27,7 +27,7 @@ VOCAB_SIZE = 2048
 BATCH = 16
 LEARNING_RATE = 0.002
 EPOCHS = 4  # of the corpus, or fewer: nano learns a small text by heart soon after
-MAX_STEPS = 400  # two cores take 100 s for them
+MAX_STEPS = 300  # two cores take 80 s for them
 FINETUNE_STEPS = 120
 FORMATS = {"gguf": ("gguf:F16", "gguf:Q8_0", "gguf:Q4_K_M"), "onnx": ("onnx:fp32", "onnx:int8")}
 SAMPLE_TOKENS = 24
@@ -47,7 +47,12 @@ class Result:
 
 
 def quickstart(
-    output: Path, *, source: str | None = None, task: str = "topic", seed: int = 0, progress: Progress | None = None
+    output: Path,
+    *,
+    source: str | None = None,
+    task: str = "topic",
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Result:
     """Run the stages in `output`, each skipped where it is up to date; the last table is in `results.json` too.
 
@@ -101,7 +106,9 @@ def quickstart(
         )
         for file in files
     ]
-    baselines = evaluate_baselines(output / "evaluation" / "baselines", [chosen], split, progress)[chosen.name]
+    baselines = evaluate_baselines(output / "evaluation" / "baselines", [chosen], split, progress)[
+        chosen.name
+    ]
     speeds = decode_speed(files, progress)
     samples = _samples(files, corpus)
 
@@ -118,7 +125,12 @@ def quickstart(
         output / "results.json",
         {
             "artifacts": [
-                {"file": str(file.relative_to(output)), "bytes": _size(file), "tokens_per_second": speed, **one}
+                {
+                    "file": str(file.relative_to(output)),
+                    "bytes": _size(file),
+                    "tokens_per_second": speed,
+                    **one,
+                }
                 for file, one, speed in zip(files, found, speeds, strict=True)
             ],
             "baselines": baselines,
@@ -178,7 +190,11 @@ def _available() -> tuple[list[str], list[str]]:
 
 def _size(file: Path) -> int:
     weights = {True: file / "model.safetensors", False: file / "model.onnx"}
-    return file.stat().st_size if file.is_file() else weights[(file / "model.safetensors").exists()].stat().st_size
+    return (
+        file.stat().st_size
+        if file.is_file()
+        else weights[(file / "model.safetensors").exists()].stat().st_size
+    )
 
 
 def _f1(scores: dict[str, Any]) -> list[str]:
@@ -190,7 +206,9 @@ def _verdict(best: float, baselines: dict[str, Any]) -> str:
     name, strongest = max(baselines.items(), key=lambda item: item[1]["macro_f1"])
     score = strongest["macro_f1"]
     if best > score:
-        return f"On this task the model beats its strongest baseline, {name} ({best:.3f} against {score:.3f})."
+        return (
+            f"On this task the model beats its strongest baseline, {name} ({best:.3f} against {score:.3f})."
+        )
     return (
         f"On this task the model does not beat {name} ({best:.3f} against {score:.3f}): "
         "for this task alone, the baseline is the better choice."
@@ -207,7 +225,9 @@ def _samples(files: list[Path], corpus: Path) -> list[tuple[str, str, str]]:
         if code in registry:
             language = registry[code]
             text = "".join(
-                model.generate(language.prompt, language=code, max_tokens=SAMPLE_TOKENS, temperature=0.5, seed=1)
+                model.generate(
+                    language.prompt, language=code, max_tokens=SAMPLE_TOKENS, temperature=0.5, seed=1
+                )
             )
             found.append((language.autonym, language.prompt, " ".join(text.split())))
     model.close()

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from edgelm import resources
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ stays inside an item, by the item numbers that go with the tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,7 @@ from edgelm.model.decoder import IGNORE
 from edgelm.tokenizer.text import TextTokenizer
 
 State = dict[str, Any]
+TOKENISE_BATCH = 1000  # documents handed to all cores at once
 
 
 class Batch(NamedTuple):
@@ -203,10 +205,11 @@ def tokenise(corpus: Path, language: str, tokenizer: TextTokenizer, folder: Path
     if not offsets_path.exists():
         offsets = [0]
         with path.open("wb") as stream:
-            for text in read_texts(corpus, language, "train"):
-                ids = np.asarray(tokenizer.encode(text), dtype=kind)
-                stream.write(ids.tobytes())
-                offsets.append(offsets[-1] + len(ids))
+            texts = read_texts(corpus, language, "train")
+            while batch := list(islice(texts, TOKENISE_BATCH)):
+                for ids in tokenizer.encode_batch(batch):
+                    stream.write(np.asarray(ids, dtype=kind).tobytes())
+                    offsets.append(offsets[-1] + len(ids))
         part = folder / f".{language}.part.npy"
         np.save(part, np.asarray(offsets, dtype=np.int64))
         part.replace(offsets_path)

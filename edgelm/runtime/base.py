@@ -216,7 +216,7 @@ class LanguageModel(ABC):
 
 
 def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties go to the lower."""
+    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties: lower id."""
     if temperature == 0:
         return int(logits.argmax())
     above = logits.astype(np.float64) - logits.max()

@@ -101,9 +101,8 @@ class LlamaCppModel(LanguageModel):
 
     def _tokenize(self, text: str, parse_special: bool) -> list[int]:
         self.check_open()
-        data = unicodedata.normalize("NFC", text).encode(
-            "utf-8"
-        )  # as tokenizer.json; GGUF has no word for it
+        # tokenizer.json composes too; GGUF has no word for it
+        data = unicodedata.normalize("NFC", text).encode("utf-8")
         room = len(data) + 8
         ids = (ctypes.c_int32 * room)()
         count = self.cpp.llama_tokenize(self.vocab, data, len(data), ids, room, False, parse_special)

@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import exported
@@ -11,6 +13,7 @@ import pytest
 from edgelm.errors import BadInput
 from edgelm.export.export import artifact_name, export
 from edgelm.export.verify import bounds, sample_texts
+from edgelm.progress import Progress, Step
 from edgelm.runtime import load
 
 EXPORT = """
@@ -60,9 +63,19 @@ def test_the_folder_holds_what_the_readme_says(export_dir: Path) -> None:
     assert provenance["results"] == json.loads((export_dir / "verification.json").read_text(encoding="utf-8"))
 
 
+class Total(Progress):
+    """Keeps how many units of work were announced."""
+
+    @contextmanager
+    def track(self, total: float, title: str) -> Iterator[Step]:
+        self.total = total
+        yield lambda done, note="": None
+
+
 def test_again_does_nothing_and_a_format_twice_is_once(tmp_path: Path, model_dir: Path) -> None:
-    output = tmp_path / "out"
-    found = export(model_dir, output, ["gguf:F16", "gguf:F16"])
+    output, progress = tmp_path / "out", Total()
+    found = export(model_dir, output, ["gguf:F16", "gguf:F16"], progress=progress)
+    assert progress.total == 1
     written = (output / "model-F16.gguf").stat().st_mtime_ns
     assert export(model_dir, output, ["gguf:F16"]) == found
     assert (output / "model-F16.gguf").stat().st_mtime_ns == written

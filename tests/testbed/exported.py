@@ -1,8 +1,8 @@
 """A small model and its exports, made once a session.
 
 The weights are random, but scaled so that a text's last tokens decide what follows with some margin, as in a
-trained model: quantisation must not change much. A model straight from its initialisation is all but uniform, and
-the likeliest of its tokens is noise.
+trained model: quantisation must not change much. A model straight from its initialisation is all but uniform,
+and the likeliest of its tokens is noise.
 """
 
 import functools
