@@ -54,7 +54,7 @@ def quickstart(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
-    """Run the stages in `output`, each skipped where it is up to date; the last table is in `results.json` too.
+    """Run the stages in `output`, each skipped where it is up to date; the table is in `results.json` too.
 
     Args:
         source: folder or file of documents, or a recipe; the embedded sample by default.
@@ -141,7 +141,7 @@ def quickstart(
         },
     )
     best = found[0]["tasks"][chosen.name]["macro_f1"]
-    closing = f"Finished in {seconds:.0f} s with at most {memory / 1e9:.1f} GB of memory; everything is in {output}/."
+    closing = f"Finished in {seconds:.0f} s with at most {memory / 1e9:.1f} GB of memory, all in {output}/."
     return Result(
         title=f"{PRESET} on {source or 'the embedded sample'}, task '{chosen.name}' ({split})",
         header=["artifact", "MB", "tokens/s", "bits per byte", "macro-F1", "95 %"],

@@ -91,7 +91,7 @@ def test_a_folder_of_ones_own_text_gives_a_model_too(tmp_path, monkeypatch):
     monkeypatch.setattr(quickstart, "MAX_STEPS", 20)
     monkeypatch.setattr(quickstart, "FINETUNE_STEPS", 5)
     monkeypatch.setattr(quickstart, "FORMATS", {"gguf": ("gguf:Q8_0",), "onnx": ()})
-    words = ["inja", "ikati", "umfula", "intaba", "isikolo", "utitshala", "incwadi", "ilanga", "imvula", "umoya"]
+    words = "inja ikati umfula intaba isikolo utitshala incwadi ilanga imvula umoya".split()
     lines = [" ".join(words[int(digit)] for digit in str(10**9 + 7919 * i**2)) for i in range(300)]
     (tmp_path / "text" / "zul").mkdir(parents=True)
     (tmp_path / "text" / "zul" / "stories.txt").write_text("\n".join(lines), encoding="utf-8")
