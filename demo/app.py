@@ -28,6 +28,7 @@ from starlette.responses import PlainTextResponse
 import edgelm
 from edgelm.errors import BadInput, EdgelmError, MissingExtra
 from edgelm.languages import load_languages
+from edgelm.machine import usable_cores
 from edgelm.runtime import Generation, LanguageModel
 
 READERS = 2  # generations at once, and models in memory
@@ -119,8 +120,7 @@ class Shelf:
         self.idle: list[tuple[Path, LanguageModel]] = []  # least recently used first
         self.lent = 0
         self.places, self.lock = threading.BoundedSemaphore(READERS), threading.Lock()
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.threads = max(1, usable // READERS)
+        self.threads = max(1, usable_cores() // READERS)
 
     @contextmanager
     def borrow(self, path: Path) -> Iterator[LanguageModel]:
@@ -311,7 +311,8 @@ def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str
     warnings.filterwarnings("ignore", module="gradio")  # its own deprecations, not for a reader's terminal
     os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1", "localhost"]))
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two programs share a port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:

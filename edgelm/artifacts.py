@@ -199,6 +199,8 @@ def _check_replaceable(output: Path, command: str, inputs: Iterable[Path]) -> No
     for path in inputs:
         if output.resolve() in (path.resolve(), *path.resolve().parents):
             raise BadInput(f"would replace the input {path}", file=output, remedy=other)
+        if path.resolve() in output.resolve().parents:
+            raise BadInput(f"lies inside the input {path}", file=output, remedy=other)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     found = read_provenance(output)

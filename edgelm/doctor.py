@@ -8,7 +8,6 @@ Nothing here fails on a machine that lacks something: what cannot be read is emp
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import shutil
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from edgelm.extras import EXTRAS
+from edgelm.machine import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 # Flags of /proc/cpuinfo that change the speed of a small model on a processor; ARM calls NEON asimd.
@@ -99,13 +99,6 @@ def diagnose() -> Diagnosis:
         disk_free=shutil.disk_usage(Path.cwd()).free,
         extras=check_extras(),
     )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity where the system has one, else all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def read_instruction_sets(cpuinfo: Path = CPUINFO) -> tuple[tuple[str, ...], str]:

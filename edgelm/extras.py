@@ -7,9 +7,12 @@ from edgelm.errors import MissingExtra
 
 # extra: (module to import, what it enables)
 EXTRAS = {
-    "corpus": (("pyarrow",), "build a corpus, read Parquet and .zst files"),
-    "train": (("torch", "sklearn"), "pretrain and finetune, task baselines, the PyTorch runtime"),
-    "export": (("gguf", "onnx", "optimum"), "write GGUF and ONNX files"),
+    "corpus": (("pyarrow", "zstandard"), "build a corpus, read Parquet and .zst files"),
+    "train": (
+        ("torch", "safetensors", "sklearn"),
+        "pretrain and finetune, task baselines, the PyTorch runtime",
+    ),
+    "export": (("gguf", "onnx", "optimum", "transformers", "accelerate"), "write GGUF and ONNX files"),
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
     "demo": (("gradio",), "the demo page in a browser"),
 }

@@ -1,6 +1,5 @@
 """`edgelm quickstart`: every stage once, at sizes that two cores finish in minutes."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from edgelm.errors import MissingExtra
 from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
 from edgelm.extras import require
 from edgelm.languages import load_languages
+from edgelm.machine import PeakMemory
 from edgelm.model.config import get_preset
 from edgelm.progress import Progress
 from edgelm.runtime import load
@@ -46,6 +46,21 @@ class Result:
     next_commands: list[str]
 
 
+@dataclass(slots=True)
+class Made:
+    """What the stages left and measured; the lists are as long as each other."""
+
+    task: str
+    split: str
+    files: list[Path]
+    scores: list[dict[str, Any]]
+    speeds: list[float]
+    baselines: dict[str, Any]
+    verification: dict[str, Any]
+    samples: list[tuple[str, str, str]]
+    missing: list[str]
+
+
 def quickstart(
     output: Path,
     *,
@@ -63,64 +78,19 @@ def quickstart(
         BadInput: the source or the task cannot be used.
         MissingExtra: an extra that training needs is not installed.
     """
-    progress = progress or Progress(silent=True)
     for module, extra in (("pyarrow", "corpus"), ("torch", "train"), ("sklearn", "train")):
         require(module, extra)
-    from edgelm.export.export import artifact_name, export
-    from edgelm.finetune.finetune import finetune
-    from edgelm.pretrain.loop import TrainConfig
-    from edgelm.pretrain.pretrain import pretrain
-
     started = time.monotonic()
-    chosen = load_task(task)
-    corpus, tokenizer, base = output / "corpus", output / "tokenizer", output / "base"
-    model, exported = output / "model", output / "export"
-
-    manifest = build_corpus(load_recipe(source or "sample"), corpus, progress=progress)
-    train_tokenizer(corpus, tokenizer, vocab_size=VOCAB_SIZE, progress=progress)
-    train_bytes = sum(one["splits"]["train"]["bytes"] for one in manifest["languages"].values())
-    steps = pretraining_steps(train_bytes)
-    settings = TrainConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
-    pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, progress=progress)
-    finetune(
-        base,
-        [chosen],
-        model,
-        config=replace(settings, steps=FINETUNE_STEPS),
-        replay=corpus,
-        progress=progress,
-    )
-    formats, missing = _available()
-    verification = export(model, exported, formats, progress=progress) if formats else {}
-    files = [model, *(exported / artifact_name(name) for name in formats)]
-    split = "test" if "test" in chosen.files else "validation"
-    held_out = any(one["splits"][split]["documents"] for one in manifest["languages"].values())
-    found = [
-        evaluate(
-            file,
-            output / "evaluation" / file.relative_to(output).as_posix().replace("/", "-"),
-            corpus=corpus if held_out else None,
-            tasks=[chosen],
-            split=split,
-            progress=progress,
-        )
-        for file in files
-    ]
-    baselines = evaluate_baselines(output / "evaluation" / "baselines", [chosen], split, progress)[
-        chosen.name
-    ]
-    speeds = decode_speed(files, progress)
-    samples = _samples(files, corpus)
+    with PeakMemory() as memory:
+        made = _run_stages(output, source or "sample", task, seed, progress or Progress(silent=True))
+    seconds = time.monotonic() - started
 
     rows = []
-    for file, one, speed in zip(files, found, speeds, strict=True):
-        size = _size(file)
+    for file, one, speed in zip(made.files, made.scores, made.speeds, strict=True):
         bits = one["bits_per_byte"].get("mean")
-        rows.append([one["name"], f"{size / 1e6:.2f}", f"{speed:,.0f}", f"{bits:.3f}" if bits else "-"])
-        rows[-1] += _f1(one["tasks"][chosen.name])
-    rows += [[name, "-", "-", "-", *_f1(one)] for name, one in baselines.items()]
-    seconds = time.monotonic() - started
-    memory = peak_memory()
+        row = [one["name"], f"{_size(file) / 1e6:.2f}", f"{speed:,.0f}", f"{bits:.3f}" if bits else "-"]
+        rows.append([*row, *_f1(one["tasks"][made.task])])
+    rows += [[name, "-", "-", "-", *_f1(one)] for name, one in made.baselines.items()]
     artifacts.write_json(
         output / "results.json",
         {
@@ -131,25 +101,66 @@ def quickstart(
                     "tokens_per_second": speed,
                     **one,
                 }
-                for file, one, speed in zip(files, found, speeds, strict=True)
+                for file, one, speed in zip(made.files, made.scores, made.speeds, strict=True)
             ],
-            "baselines": baselines,
-            "verification": verification,
-            "samples": samples,
+            "baselines": made.baselines,
+            "verification": made.verification,
+            "samples": made.samples,
             "seconds": round(seconds, 1),
-            "peak_memory_bytes": memory,
+            "peak_memory_bytes": memory.bytes,
         },
     )
-    best = found[0]["tasks"][chosen.name]["macro_f1"]
-    closing = f"Finished in {seconds:.0f} s with at most {memory / 1e9:.1f} GB of memory, all in {output}/."
+    closing = (
+        f"Finished in {seconds:.0f} s with at most {memory.bytes / 1e9:.1f} GB of memory, all in {output}/."
+    )
     return Result(
-        title=f"{PRESET} on {source or 'the embedded sample'}, task '{chosen.name}' ({split})",
+        title=f"{PRESET} on {source or 'the embedded sample'}, task '{made.task}' ({made.split})",
         header=["artifact", "MB", "tokens/s", "bits per byte", "macro-F1", "95 %"],
         rows=rows,
-        verdict=_verdict(best, baselines),
-        samples=samples,
-        closing="\n".join([closing, *missing]),
-        next_commands=_next_commands(output, files),
+        verdict=_verdict(made.scores[0]["tasks"][made.task]["macro_f1"], made.baselines),
+        samples=made.samples,
+        closing="\n".join([closing, *made.missing]),
+        next_commands=_next_commands(output, made.files),
+    )
+
+
+def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progress) -> Made:
+    from edgelm.export.export import artifact_name, export
+    from edgelm.finetune.finetune import finetune
+    from edgelm.pretrain.loop import TrainConfig
+    from edgelm.pretrain.pretrain import pretrain
+
+    chosen = load_task(task)
+    split = "test" if "test" in chosen.files else "validation"
+    corpus, tokenizer, base = output / "corpus", output / "tokenizer", output / "base"
+    model, exported, evaluation = output / "model", output / "export", output / "evaluation"
+
+    languages = build_corpus(load_recipe(source), corpus, progress=progress)["languages"].values()
+    train_tokenizer(corpus, tokenizer, vocab_size=VOCAB_SIZE, progress=progress)
+    steps = pretraining_steps(sum(one["splits"]["train"]["bytes"] for one in languages))
+    settings = TrainConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
+    pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, progress=progress)
+    settings = replace(settings, steps=FINETUNE_STEPS)
+    finetune(base, [chosen], model, config=settings, replay=corpus, progress=progress)
+    formats, missing = _available()
+    verification = export(model, exported, formats, progress=progress) if formats else {}
+
+    files = [model, *(exported / artifact_name(name) for name in formats)]
+    places = [evaluation / file.relative_to(output).as_posix().replace("/", "-") for file in files]
+    measured_on = corpus if any(one["splits"][split]["documents"] for one in languages) else None
+    return Made(
+        task=chosen.name,
+        split=split,
+        files=files,
+        scores=[
+            evaluate(file, place, corpus=measured_on, tasks=[chosen], split=split, progress=progress)
+            for file, place in zip(files, places, strict=True)
+        ],
+        speeds=decode_speed(files, progress),
+        baselines=evaluate_baselines(evaluation / "baselines", [chosen], split, progress)[chosen.name],
+        verification=verification,
+        samples=_samples(files, corpus),
+        missing=missing,
     )
 
 
@@ -157,17 +168,6 @@ def pretraining_steps(train_bytes: int) -> int:
     """Steps that read the corpus `EPOCHS` times at about 2.5 bytes a token, between 20 and `MAX_STEPS`."""
     tokens = EPOCHS * train_bytes / 2.5
     return min(max(round(tokens / (BATCH * get_preset(PRESET).context)), 20), MAX_STEPS)
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process or of its largest child so far, in bytes; 0 where unknown."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    people = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(who).ru_maxrss for who in people) * unit
 
 
 def _available() -> tuple[list[str], list[str]]:

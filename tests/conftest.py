@@ -7,8 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from edgelm import resources
+
+settings.register_profile("ci", derandomize=True)  # a run that nobody watches must not fail by luck
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 
@@ -62,6 +67,22 @@ def tiny_gguf(tiny_model_dir: Path) -> Path:
     path = tiny_model_dir.parent / "model-F16.gguf"
     write_gguf(tiny_model_dir, path, "F16")
     return path
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that has learnt enough for its quantised forms to stay within their bounds."""
+    import exported
+
+    return exported.model_dir(tmp_path_factory.getbasetemp() / "exported")
+
+
+@pytest.fixture(scope="session")
+def export_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model_dir`, exported."""
+    import exported
+
+    return exported.export_dir(tmp_path_factory.getbasetemp() / "exported")
 
 
 @pytest.fixture(scope="session")

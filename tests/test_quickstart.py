@@ -2,17 +2,38 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from edgelm import quickstart
+from edgelm.corpus.build import build_corpus
+from edgelm.corpus.readers import find_files
+from edgelm.corpus.recipe import load_recipe
 from edgelm.languages import load_languages
 from edgelm.progress import Progress
 
-pytest.importorskip("llama_cpp", reason="the GGUF runtime is not installed: pip install 'edgelm[gguf]'")
+NEEDS_LLAMA_CPP = pytest.mark.skipif(
+    find_spec("llama_cpp") is None, reason="the GGUF runtime is not installed: pip install 'edgelm[gguf]'"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_network() -> Iterator[None]:
+    """Every stage works without one: opening a connection is an error here."""
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError(f"a connection was opened: {arguments}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, quickstart
         return output, quickstart.quickstart(output)
 
 
+@NEEDS_LLAMA_CPP
 def test_every_artifact_has_a_row_with_size_speed_bits_and_score(finished):
     _, result = finished
     names = [row[0] for row in result.rows]
@@ -90,13 +112,38 @@ def test_a_folder_of_ones_own_text_gives_a_model_too(tmp_path, monkeypatch):
     """Only plain files, language by folder name; the task stays the embedded one."""
     monkeypatch.setattr(quickstart, "MAX_STEPS", 20)
     monkeypatch.setattr(quickstart, "FINETUNE_STEPS", 5)
-    monkeypatch.setattr(quickstart, "FORMATS", {"gguf": ("gguf:Q8_0",), "onnx": ()})
+    monkeypatch.setattr(quickstart, "FORMATS", {"gguf": (), "onnx": ("onnx:int8",)})
     words = "inja ikati umfula intaba isikolo utitshala incwadi ilanga imvula umoya".split()
     lines = [" ".join(words[int(digit)] for digit in str(10**9 + 7919 * i**2)) for i in range(300)]
     (tmp_path / "text" / "zul").mkdir(parents=True)
     (tmp_path / "text" / "zul" / "stories.txt").write_text("\n".join(lines), encoding="utf-8")
     result = quickstart.quickstart(tmp_path / "out", source=str(tmp_path / "text"))
     assert [name for name, _, _ in result.samples] == ["isiZulu"]
+    found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert 2e8 < found["peak_memory_bytes"] < 3e9
+    assert set(found["artifacts"][0]["bits_per_byte"]) == {"zul", "mean"}
+
+
+def test_without_llama_cpp_it_says_so_and_goes_on(monkeypatch):
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)  # as if it were not installed
+    formats, missing = quickstart._available()
+    assert formats == ["onnx:fp32", "onnx:int8"]
+    assert len(missing) == 1
+    assert missing[0].startswith("No GGUF files were written: llama_cpp is not installed")
+    assert "pip install 'edgelm[gguf]'" in missing[0]
+
+
+def test_its_own_output_inside_the_source_is_not_read(tmp_path):
+    """`--source .` twice: what the first run left is no text of the user's."""
+    (tmp_path / "zul.txt").write_text("Namhlanje izulu lihle kakhulu\n" * 2, encoding="utf-8")
+    build_corpus(load_recipe(tmp_path), tmp_path / "edgelm-quickstart" / "corpus")
+    assert find_files(tmp_path) == [tmp_path / "zul.txt"]
+
+
+def test_steps_follow_the_size_of_the_corpus():
+    assert quickstart.pretraining_steps(0) == 20
+    assert quickstart.pretraining_steps(192_000) == pytest.approx(75, abs=1)
+    assert quickstart.pretraining_steps(10**9) == quickstart.MAX_STEPS
 
 
 def test_quiet_prints_results_only(tmp_path):

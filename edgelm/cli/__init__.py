@@ -3,6 +3,7 @@
 A command's file imports what it needs when the command runs, so `edgelm --help` is instant.
 """
 
+import io
 import os
 import sys
 
@@ -48,6 +49,9 @@ def main() -> None:
     """Entry point: one line and an exit code for a user's mistake and for Ctrl-C, never a traceback."""
     # two OpenMP threads that spin against another busy process slow training down tenfold
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # ḓ ṱ š, whatever the system's code page
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         app()
     except EdgelmError as error:

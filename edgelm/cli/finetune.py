@@ -20,7 +20,7 @@ def finetune(
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 150,
     batch: Annotated[int, typer.Option(help="Sequences of the model's context a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.003,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.002,
     dropout: Annotated[float, typer.Option(help="Dropout; a small corpus seen many times needs some.")] = 0.0,
     seed: Seed = 0,
     precision: Precision = "auto",

@@ -15,7 +15,7 @@ def pretrain(
     preset: Annotated[str, typer.Option(help="Shape: nano, micro, tiny, small or 125m.")] = "nano",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 500,
     batch: Annotated[int, typer.Option(help="Sequences of the model's context a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.01,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.002,
     weight_decay: Annotated[float, typer.Option(help="Decoupled weight decay of the matrices.")] = 0.1,
     temperature: Annotated[
         float, typer.Option(help="1 samples languages by size; higher evens them out.")

@@ -29,10 +29,12 @@ from edgelm.corpus.statistics import Statistics, measure, repair, text_key
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
 from edgelm.languages import Language, find_language, get_language, language_of_path, load_languages
+from edgelm.machine import usable_cores
 from edgelm.progress import Progress
 
 STATISTICS = tuple(column.name for column in fields(Statistics))
 BATCH = 4096
+FEWEST_TO_SPLIT = 10  # documents
 UNKNOWN = "unknown"
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -92,7 +94,7 @@ def _measure_all(
         if not shard.exists()
     ]
     todo.sort(key=lambda job: -job[0].stat().st_size)  # the longest first, so that no core waits at the end
-    workers = min(_cores(), len(todo))
+    workers = min(usable_cores(), len(todo))
     with progress.track(sum(job[0].stat().st_size for job in todo), "measuring documents") as step:
         if workers <= 1 or sum(job[0].stat().st_size for job in todo) < 2_000_000:
             for job in todo:
@@ -157,13 +159,14 @@ def _measure_file(file: Path, root: Path, shard: Path, text_field: str, forced: 
     by_name = language_of_path(file.relative_to(root.parent), languages)
     default = by_name.code if by_name else forced
     inside = file.relative_to(root).parts if file != root else ()
+    name = "/".join(inside) or file.name
     source = inside[0] if len(inside) > 1 else root.name.split(".")[0] if root != file else root.parent.name
     schema = _schema(arrow)
     part = shard.with_suffix(f".{os.getpid()}.part")
     with parquet.ParquetWriter(part, schema) as writer:
         rows: list[dict[str, Any]] = []
         for record in read_records(file, text_field):
-            rows.append(_row(record, default, source, file.name, languages))
+            rows.append(_row(record, default, source, name, languages))
             if len(rows) == BATCH:
                 writer.write_table(arrow.Table.from_pylist(rows, schema))
                 rows = []
@@ -181,7 +184,12 @@ def _row(
         language = default or UNKNOWN
     else:
         language, reason = _language(record, text, default, languages)
-        row = {"id": record.id, "source": record.source or source, "reason": reason, "split": record.split}
+        row = {
+            "id": record.id or f"{name}:{record.line}",
+            "source": record.source or source,
+            "reason": reason,
+            "split": record.split,
+        }
     measured = measure(text)  # asdict would copy deeply, for a quarter of all time
     row |= {name: getattr(measured, name) for name in STATISTICS}
     return {**row, "text": text, "language": language, "key": text_key(text)}
@@ -287,7 +295,8 @@ def decide(measured: Any, recipe: Recipe, languages: dict[str, Language]) -> np.
 def assign_splits(measured: Any, reason: np.ndarray, recipe: Recipe) -> np.ndarray:
     """`train`, `validation` or `test` for each document, by its own claim or by the hash of its text.
 
-    A split takes the documents with the smallest hashes of its share, up to its bytes in each language.
+    A split takes the documents with the smallest hashes of its share, up to its bytes in each language; and
+    at least one document of a language that has `FEWEST_TO_SPLIT`.
     """
     language = np.asarray(measured["language"].to_pylist(), dtype=object)
     claimed = np.asarray(measured["split"].to_pylist(), dtype=object)
@@ -295,19 +304,19 @@ def assign_splits(measured: Any, reason: np.ndarray, recipe: Recipe) -> np.ndarr
     draw = (measured["key"].to_numpy().astype(np.uint64) * MULTIPLIER).astype(np.float64) / 2.0**64
     split = np.where(claimed == None, "train", claimed).astype(object)  # noqa: E711 (elementwise)
     free = (claimed == None) & (reason == None)  # noqa: E711
-    start = 0.0
-    for name, rule in (("test", recipe.test), ("validation", recipe.validation)):
-        inside = free & (draw >= start) & (draw < start + rule.share)
-        start += rule.share
-        for code in set(language[inside]):
-            rows = np.flatnonzero(inside & (language == code))
-            rows = rows[np.argsort(draw[rows], kind="stable")]
-            split[rows[np.cumsum(size[rows]) <= rule.max_bytes]] = name
+    for code in set(language[free]):
+        rows = np.flatnonzero(free & (language == code))
+        rows = rows[np.argsort(draw[rows], kind="stable")]
+        start = 0.0
+        for name, rule in (("test", recipe.test), ("validation", recipe.validation)):
+            inside = rows[(draw[rows] >= start) & (draw[rows] < start + rule.share)]
+            inside = inside[size[inside] <= rule.max_bytes]
+            chosen = inside[np.cumsum(size[inside]) <= rule.max_bytes]
+            if not len(chosen) and rule.share and len(rows) >= FEWEST_TO_SPLIT:
+                chosen = rows[split[rows] == "train"][:1]
+            split[chosen] = name
+            start += rule.share
     return split
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _remove(folder: Path) -> None:

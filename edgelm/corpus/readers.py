@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgelm.artifacts import PROVENANCE
 from edgelm.errors import BadInput
 from edgelm.extras import require
 
@@ -25,9 +26,9 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(slots=True)
 class Document:
-    """One document as found. `language` is what the record itself says, `split` likewise."""
+    """One document as found. What the record itself does not say is None."""
 
-    id: str
+    id: str | None
     text: str
     line: int
     language: str | None = None
@@ -46,7 +47,9 @@ class BadRecord:
 
 
 def find_files(source: Path) -> list[Path]:
-    """Every readable file under a folder, or the file itself, sorted by path. Hidden ones are left out.
+    """Every readable file under a folder, or the file itself, sorted by path.
+
+    Hidden ones are left out, and those in folders that edgelm made.
 
     Raises:
         BadInput: `source` does not exist or holds no file of a known format.
@@ -55,8 +58,13 @@ def find_files(source: Path) -> list[Path]:
         raise BadInput("no such file or folder", file=source, remedy="check the path")
     wanted = tuple(kind + packed for kind in FORMATS for packed in COMPRESSIONS)
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    made = {path.parent for path in source.rglob(PROVENANCE)} - {source}
     files = [
-        path for path in files if path.name.endswith(wanted) and (path == source or not _hidden(path, source))
+        path
+        for path in files
+        if path.name.endswith(wanted)
+        and (path == source or not _hidden(path, source))
+        and made.isdisjoint(path.parents)
     ]
     if not files:
         raise BadInput(
@@ -112,7 +120,7 @@ def _read_text(path: Path, text_field: str) -> Iterator[Document | BadRecord]:
         if isinstance(text, BadRecord):
             yield text
         elif text.strip():
-            yield Document(id=f"{path.name}:{line}", text=text, line=line)
+            yield Document(id=None, text=text, line=line)
 
 
 def _read_jsonl(path: Path, text_field: str) -> Iterator[Document | BadRecord]:
@@ -179,7 +187,7 @@ def _document(value: Any, path: Path, line: int, text_field: str) -> Document | 
         )
     split = value.get("split")
     return Document(
-        id=_string(str(value.get("id") or "")) or f"{path.name}:{line}",
+        id=_string(str(value.get("id") or "")),
         text=text,
         line=line,
         language=_string(value.get("language") or value.get("lang")),

@@ -136,7 +136,10 @@ def _card(manifest: dict[str, Any], recipe: Recipe, languages: dict[str, Languag
         cells = (one.get(key, 0) for key in ("documents", "kept", "bytes"))
         lines.append(f"| {_cell(name)} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
     lines += ["", "Terms the recipe states:", ""]
-    lines += [f"* licence {one.licence}; attribution: {one.attribution}" for one in recipe.sources]
+    lines += [
+        f"* {_cell(one.path.name)}: licence {one.licence}; attribution: {one.attribution}"
+        for one in recipe.sources
+    ]
     lines += [
         "",
         "## Known limits",

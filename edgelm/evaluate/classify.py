@@ -15,9 +15,8 @@ def label_scores(model: LanguageModel, text: str, labels: Sequence[str]) -> np.n
     A text too long for the context loses its beginning, never its end or the label.
     """
     choices = [[*model.tokenize(label), model.end] for label in labels]
-    room = model.context - max(map(len, choices)) - 4  # BOS, user, end, assistant
-    ids = model.tokenize(text)[-room:]
-    return model.score_choices([model.bos, model.user, *ids, model.end, model.assistant], choices)
+    prompt = model.message(model.tokenize(text), answer=max(map(len, choices)), context=model.context)
+    return model.score_choices(prompt, choices)
 
 
 def classify(

@@ -48,7 +48,8 @@ def quantize_onnx(source: Path, folder: Path) -> None:
 
 def _copy_beside(source: Path, folder: Path) -> None:
     for name in ("config.json", *TOKENIZER_FILES):
-        shutil.copyfile(source / name, folder / name)
+        if (source / name).exists():
+            shutil.copyfile(source / name, folder / name)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from edgelm.errors import BadInput
 from edgelm.pretrain.stream import Fair, Item, Shuffled, Source, State, make_item
 from edgelm.tasks.classification import Example
 from edgelm.tokenizer.text import TextTokenizer
@@ -15,14 +14,7 @@ def example_item(example: Example, tokenizer: TextTokenizer, context: int) -> It
     would hardly notice it. A text too long for the context loses its beginning, never the answer.
     """
     answer = [*tokenizer.encode(example.label), tokenizer.end]
-    room = context - len(answer) - 4  # BOS, user, end, assistant
-    if room < 0:
-        raise BadInput(
-            f"the label {example.label!r} does not fit the context of {context}", remedy="shorten it"
-        )
-    ids = tokenizer.encode(example.text)
-    text = ids[max(len(ids) - room, 0) :]
-    prompt = [tokenizer.bos, tokenizer.user, *text, tokenizer.end, tokenizer.assistant]
+    prompt = tokenizer.message(tokenizer.encode(example.text), answer=len(answer), context=context)
     ids = [*prompt, *answer]
     return make_item(ids, learn_from=len(prompt), weight=len(ids) / len(answer))
 

@@ -1,6 +1,6 @@
 """`edgelm finetune`: a pretrained decoder learns to answer a task, all weights, answers only.
 
-`mono` trains on one language, `multi` on all of the task's. With a replay corpus, half of the tokens go on
+It trains on all languages of the task, or on those named. With a replay corpus, half of the tokens go on
 being plain text, so that the model keeps writing as well as it did.
 """
 
@@ -67,25 +67,34 @@ def finetune(
         codes = sorted({one.language for one in examples})
         if replay:
             codes = languages_of(replay)
-            plain = corpus_source(
-                replay, codes, text, partial / "tokens", seed=config.seed, temperature=temperature
+            texts = corpus_source(
+                replay,
+                codes,
+                text,
+                partial / "tokens",
+                seed=config.seed,
+                temperature=temperature,
+                progress=progress,
             )
-            source = Mixture(
-                {"examples": source, "replay": plain}, {"examples": 1 - REPLAY_SHARE, "replay": REPLAY_SHARE}
-            )
+            shares = {"examples": 1 - REPLAY_SHARE, "replay": REPLAY_SHARE}
+            source = Mixture({"examples": source, "replay": texts}, shares)
+            del texts
         packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD), whole=True)
         figures = train(decoder, packer, config, partial, progress, "finetuning")
         runtime = TorchModel(decoder, text)
         figures["tasks"] = {}
-        for task in tasks:
-            predicted = classify(runtime, held_out[task.name], task.labels)
-            figures["tasks"][task.name] = score_task(task, held_out[task.name], predicted)
-        held_out_texts = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
-        figures["validation_bits_per_byte"] = bits_per_byte(runtime, held_out_texts)
+        plain = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
+        items = sum(map(len, plain.values())) + sum(map(len, held_out.values()))
+        with progress.track(items, "validating") as step:
+            for task in tasks:
+                predicted = classify(runtime, held_out[task.name], task.labels, step)
+                figures["tasks"][task.name] = score_task(task, held_out[task.name], predicted)
+            figures["validation_bits_per_byte"] = bits_per_byte(runtime, plain, step)
         name = f"edgelm, finetuned on {', '.join(task.name for task in tasks)}"
         save_model(
             decoder, model, partial, model_card(name, codes, figures["validation_bits_per_byte"], shape)
         )
+        del source, packer  # some systems keep a memory-mapped file from being removed
         clear_checkpoints(partial)
         return figures
 

@@ -120,7 +120,7 @@ def read_config(directory: Path) -> ModelConfig:
     try:
         if value["architectures"] != ["LlamaForCausalLM"] or not value["tie_word_embeddings"]:
             raise ValueError(f"architectures {value['architectures']}, tied {value['tie_word_embeddings']}")
-        return ModelConfig(
+        config = ModelConfig(
             vocab_size=int(value["vocab_size"]),
             hidden_size=int(value["hidden_size"]),
             intermediate_size=int(value["intermediate_size"]),
@@ -131,6 +131,11 @@ def read_config(directory: Path) -> ModelConfig:
             rope_theta=float(value["rope_theta"]),
             rms_norm_eps=float(value["rms_norm_eps"]),
         )
+        plain = {"rope_scaling": None, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+        for key, wanted in {**plain, "head_dim": config.head_dim}.items():
+            if value.get(key, wanted) not in (wanted, None):
+                raise ValueError(f"{key} {value[key]!r}")
+        return config
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"does not describe a Llama model with tied embeddings ({error})",

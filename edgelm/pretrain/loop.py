@@ -37,7 +37,7 @@ class TrainConfig:
     steps: int
     batch: int = 32
     """Sequences a step."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.002
     warmup: int = 20
     """Steps of linear warm-up."""
     weight_decay: float = 0.1
@@ -78,9 +78,10 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).train()
     model.set_dropout(config.dropout)
-    optimizers = make_optimizers(model, config.weight_decay)
-    first, metrics = _resume(model, optimizers, packer, folder)
     precision = resolve_precision(config.precision, folder)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    optimizers = make_optimizers(model, config.weight_decay, kind)
+    first, metrics = _resume(model, optimizers, packer, folder)
     autocast: Callable[[], Any] = (
         (lambda: torch.autocast(device, torch.bfloat16)) if precision == "bf16" else nullcontext
     )
@@ -98,7 +99,7 @@ def train(
             value = loss.item()
             if not (math.isfinite(value) and math.isfinite(norm)):  # before it spoils the weights
                 raise EdgelmError(
-                    f"{folder}: the loss is not a number at step {step}; the last good checkpoint is kept. "
+                    f"{folder}: the loss is not a number at step {step}. "
                     "Run again with a lower --learning-rate."
                 )
             for optimizer in optimizers:
@@ -188,6 +189,7 @@ def _resume(
         return 0, []
     state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
     model.load_state_dict(load_file(found[-1] / "model.safetensors"))
-    restore_optimizers(optimizers, load_file(found[-1] / "optimizer.safetensors"))
+    tensors = load_file(found[-1] / "optimizer.safetensors")
+    restore_optimizers(optimizers, {name: value.clone() for name, value in tensors.items()})  # unmap the file
     packer.restore(state["stream"])
     return state["step"], state["metrics"]

@@ -50,21 +50,29 @@ def pretrain(
     def work(partial: Path) -> dict[str, Any]:
         progress.say(f"pretraining {preset}: {shape.parameters / 1e6:.1f} M parameters")
         source = corpus_source(
-            corpus, languages, text, partial / "tokens", seed=config.seed, temperature=temperature
+            corpus,
+            languages,
+            text,
+            partial / "tokens",
+            seed=config.seed,
+            temperature=temperature,
+            progress=progress,
         )
         packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD))
         model = Decoder(shape)
         model.init_weights(torch.Generator().manual_seed(config.seed))
         figures = train(model, packer, config, partial, progress, "pretraining")
+        held_out = corpus_texts(corpus, "validation", VALIDATION_BYTES)
+        with progress.track(sum(map(len, held_out.values())), "validating") as step:
+            bits = bits_per_byte(TorchModel(model, text), held_out, step)
         figures |= {
             "parameters": shape.parameters,
             "epochs": source.epochs(),
-            "validation_bits_per_byte": bits_per_byte(
-                TorchModel(model, text), corpus_texts(corpus, "validation", VALIDATION_BYTES)
-            ),
+            "validation_bits_per_byte": bits,
         }
         card = model_card(f"edgelm {preset}", languages, figures["validation_bits_per_byte"], shape)
         save_model(model, tokenizer, partial, card)
+        del source, packer  # some systems keep a memory-mapped file from being removed
         clear_checkpoints(partial)
         return figures
 

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgelm.corpus.report import read_manifest
 from edgelm.corpus.shards import read_texts
 from edgelm.errors import BadInput
 from edgelm.model.decoder import IGNORE
+from edgelm.progress import Progress, Step
 from edgelm.tokenizer.text import TextTokenizer
 
 State = dict[str, Any]
@@ -198,7 +200,9 @@ class CorpusSource:
             order.restore(state["orders"][code])
 
 
-def tokenise(corpus: Path, language: str, tokenizer: TextTokenizer, folder: Path) -> TokenShard | None:
+def tokenise(
+    corpus: Path, language: str, tokenizer: TextTokenizer, folder: Path, step: Step | None = None
+) -> TokenShard | None:
     """The training documents of a language as a `TokenShard` in `folder`; None if there are none."""
     kind = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
     path, offsets_path = folder / f"{language}.bin", folder / f"{language}.npy"
@@ -210,6 +214,8 @@ def tokenise(corpus: Path, language: str, tokenizer: TextTokenizer, folder: Path
                 for ids in tokenizer.encode_batch(batch):
                     stream.write(np.asarray(ids, dtype=kind).tobytes())
                     offsets.append(offsets[-1] + len(ids))
+                if step:
+                    step(len(batch), language)
         part = folder / f".{language}.part.npy"
         np.save(part, np.asarray(offsets, dtype=np.int64))
         part.replace(offsets_path)
@@ -226,6 +232,7 @@ def corpus_source(
     *,
     seed: int,
     temperature: float,
+    progress: Progress | None = None,
 ) -> CorpusSource:
     """A source over the training split of a corpus, tokenised into `folder` once.
 
@@ -233,7 +240,10 @@ def corpus_source(
         BadInput: the corpus has no training document.
     """
     folder.mkdir(exist_ok=True)
-    shards = {code: tokenise(corpus, code, tokenizer, folder) for code in languages}
+    counts = read_manifest(corpus)["languages"]
+    documents = sum(counts[code]["splits"]["train"]["documents"] for code in languages if code in counts)
+    with (progress or Progress(silent=True)).track(documents, "tokenising") as step:
+        shards = {code: tokenise(corpus, code, tokenizer, folder, step) for code in languages}
     found = {code: shard for code, shard in shards.items() if shard is not None}
     if not found:
         raise BadInput("has no training documents", file=corpus, remedy="build it from more text")

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from edgelm.errors import BadInput, EdgelmError
+from edgelm.tokenizer.special import ChatIds
 
 MAX_TOKENS = 4096
 
@@ -49,7 +50,7 @@ class Generation:
         return timed / self.seconds if self.seconds else 0.0
 
 
-class LanguageModel(ABC):
+class LanguageModel(ChatIds, ABC):
     """A decoder ready to use.
 
     Attributes:
@@ -63,11 +64,6 @@ class LanguageModel(ABC):
     backend: str
     context: int
     vocab_size: int
-    bos: int
-    eos: int
-    end: int
-    user: int
-    assistant: int
     closed: bool = False
 
     @abstractmethod
@@ -105,7 +101,7 @@ class LanguageModel(ABC):
             BadInput: the model has no tag for the language.
         """
         if chat:
-            return [self.bos, self.user, *self.tokenize(text), self.end, self.assistant]
+            return self.message(self.tokenize(text))
         if language is None:
             return [self.bos, *self.tokenize(text)]
         tag = self.language_tag(language)

@@ -7,10 +7,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from edgelm.errors import BadInput
-from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, NAMED, USER, language_tag
+from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, NAMED, USER, ChatIds, language_tag
 
 
-class TextTokenizer:
+class TextTokenizer(ChatIds):
     """A `tokenizer.json` with the ids of the special tokens at hand.
 
     Text is always encoded as text: a document that contains the characters `<|eos|>` gets no control token.
@@ -74,7 +74,7 @@ class TextTokenizer:
 
     def chat(self, text: str) -> list[int]:
         """One user message, up to where the assistant answers."""
-        return [self.bos, self.user, *self.encode(text), self.end, self.assistant]
+        return self.message(self.encode(text))
 
 
 def _bytes_of_tokens(tokenizer: Tokenizer) -> list[bytes]:

@@ -20,6 +20,7 @@ from tokenizers import (
 )
 
 from edgelm import artifacts
+from edgelm.corpus.report import read_manifest
 from edgelm.corpus.shards import languages_of, read_texts
 from edgelm.errors import BadInput
 from edgelm.languages import load_languages
@@ -67,8 +68,16 @@ def train_tokenizer(
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        texts = (text for code in codes for text in sample(corpus, code, "train", SAMPLE_BYTES))
-        tokenizer.train_from_iterator(texts, trainer)
+        sizes = [one["splits"]["train"]["bytes"] for one in read_manifest(corpus)["languages"].values()]
+        with progress.track(sum(min(size, SAMPLE_BYTES) for size in sizes), "training tokenizer") as step:
+
+            def texts() -> Iterator[str]:
+                for code in codes:
+                    for text in sample(corpus, code, "train", SAMPLE_BYTES):
+                        step(len(text.encode("utf-8")), code)
+                        yield text
+
+            tokenizer.train_from_iterator(texts(), trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
         )

@@ -41,12 +41,12 @@ def test_a_row_holds_text_origin_and_what_was_measured(tmp_path, build, rows):
     (kept,) = rows(tmp_path / "out")
     assert list(kept) == ["id", "text", "language", "source", *asdict(measure("")), "split"]
     assert {name: kept[name] for name in ("id", "text", "language", "source")} == {
-        "id": "zul.txt:1", "text": ZULU, "language": "zul", "source": "radio",
+        "id": "radio/zul.txt:1", "text": ZULU, "language": "zul", "source": "radio",
     }  # fmt: skip
     assert {name: kept[name] for name in asdict(measure(""))} == pytest.approx(asdict(measure(ZULU)))
     (rejected,) = rows(tmp_path / "out", "rejected")
     assert list(rejected) == [*list(kept)[:-1], "reason"]
-    assert (rejected["id"], rejected["text"], rejected["reason"]) == ("zul.txt:2", "kwa", "too_short")
+    assert (rejected["id"], rejected["text"], rejected["reason"]) == ("radio/zul.txt:2", "kwa", "too_short")
     assert manifest["sources"] == {"radio": {"documents": 2, "kept": 1, "bytes": len(ZULU)}}
     one = manifest["languages"]["zul"]
     assert (one["documents"], one["kept"], one["words"], one["bytes"]) == (2, 1, 6, len(ZULU))
@@ -301,9 +301,9 @@ def test_two_builds_and_one_or_two_workers_give_the_same_bytes(tmp_path, large, 
         return pool(workers, *options)
 
     monkeypatch.setattr(build_module, "ProcessPoolExecutor", counted)
-    monkeypatch.setattr(build_module, "_cores", lambda: 2)
+    monkeypatch.setattr(build_module, "usable_cores", lambda: 2)
     build(large, tmp_path / "two")
-    monkeypatch.setattr(build_module, "_cores", lambda: 1)
+    monkeypatch.setattr(build_module, "usable_cores", lambda: 1)
     build(large, tmp_path / "one")
     assert started == [2]
     one, two = content(tmp_path / "one"), content(tmp_path / "two")
@@ -313,7 +313,7 @@ def test_two_builds_and_one_or_two_workers_give_the_same_bytes(tmp_path, large, 
 
 
 def test_a_bad_file_among_good_ones_is_named_by_a_worker_too(tmp_path, large, build, monkeypatch):
-    monkeypatch.setattr(build_module, "_cores", lambda: 2)
+    monkeypatch.setattr(build_module, "usable_cores", lambda: 2)
     source = tmp_path / "in"
     source.mkdir()
     for file in large.iterdir():
@@ -426,3 +426,14 @@ def test_real_text(tmp_path, build, rows):
     kept = rows(tmp_path / "out")
     assert len({text_key(row["text"]) for row in kept}) == len(kept) == manifest["kept"]
     assert any("ḓ" in row["text"] for row in kept if row["language"] == "ven")
+
+
+def test_a_small_corpus_has_something_held_out(tmp_path):
+    """3 % of twelve documents is none, and a model could not be measured."""
+    (tmp_path / "zul.txt").write_text(
+        "".join(f"Namhlanje {word} ihambe esikoleni ekuseni kakhulu\n" for word in "abcdefghijkl"),
+        encoding="utf-8",
+    )
+    manifest = build_corpus(load_recipe(tmp_path / "zul.txt"), tmp_path / "out")
+    held_out = {name: one["documents"] for name, one in manifest["languages"]["zul"]["splits"].items()}
+    assert held_out == {"train": 10, "validation": 1, "test": 1}

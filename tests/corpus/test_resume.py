@@ -21,7 +21,7 @@ from edgelm.corpus import build
 from edgelm.corpus.recipe import load_recipe
 from edgelm.errors import EdgelmError
 
-build._cores = lambda: 2
+build.usable_cores = lambda: 2
 for line in sys.stdin:
     source, output = line.split("\\t")
     child = os.fork()

@@ -33,8 +33,9 @@ def test_repair_is_idempotent_and_gives_plain_nfc(text: str) -> None:
 def test_repair_loses_no_letter_and_joins_no_words(text: str) -> None:
     words = [repair(word) for word in text.split()]
     assert repair(text).split() == [word for word in words if word]
-    letters = "".join(one for one in unicodedata.normalize("NFC", text) if one.isalnum())
-    assert "".join(one for one in repair(text) if one.isalnum()) == letters
+    # decomposed, as a letter and an accent may meet where a control character stood between them
+    before, after = (unicodedata.normalize("NFD", one) for one in (text, repair(text)))
+    assert [one for one in after if one.isalnum()] == [one for one in before if one.isalnum()]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,9 @@
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import made_up
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "testbed"))
-
-import made_up
 
 from edgelm.corpus.shards import languages_of
 from edgelm.model.config import ModelConfig

@@ -60,7 +60,7 @@ def test_a_label_as_long_as_the_context(tokenizer: TextTokenizer) -> None:
     item = example_item(Example(TEXT, "bread", "zul"), tokenizer, needed)
     assert len(item.ids) == needed  # no room for text
     assert len(learnt(item)) == needed - 4
-    with pytest.raises(BadInput, match="the label 'bread' does not fit the context"):
+    with pytest.raises(BadInput, match="does not fit the context"):
         example_item(Example(TEXT, "bread", "zul"), tokenizer, needed - 1)
 
 

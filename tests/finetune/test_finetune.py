@@ -125,7 +125,7 @@ def test_one_language(tmp_path: Path, base_model: Path, task: Task) -> None:
     assert set(scores["languages"]) == {"zul"}
     assert scores["items"] == len(task.examples("validation", ["zul"]))
     card = (tmp_path / "mono" / "README.md").read_text(encoding="utf-8")
-    assert "- zu\n" in card
+    assert '- "zu"\n' in card
     assert "- xh\n" not in card
     with pytest.raises(BadInput, match="has no language ven"):
         finetune(base_model, [task], tmp_path / "ven", config=SHORT, languages=["ven"])

@@ -71,6 +71,10 @@ def test_heads_must_divide() -> None:
         ({"hidden_size": "wide"}, "does not describe a Llama model"),
         ({"num_hidden_layers": None}, "does not describe a Llama model"),
         ({"num_attention_heads": 0}, "heads 0 is too small"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"head_dim": 8}, "head_dim 8"),
+        ({"attention_bias": True}, "attention_bias True"),
     ],
 )
 def test_a_config_of_another_model(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -190,8 +190,7 @@ def test_divergence_stops_with_a_sentence(
     with pytest.raises(EdgelmError) as error:
         train(model, packer, CONFIG, tmp_path, Progress(silent=True), "")
     assert str(error.value) == (
-        f"{tmp_path}: the loss is not a number at step 3; the last good checkpoint is kept. "
-        "Run again with a lower --learning-rate."
+        f"{tmp_path}: the loss is not a number at step 3. Run again with a lower --learning-rate."
     )
     assert error.value.exit_code == 1
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-00000003"]

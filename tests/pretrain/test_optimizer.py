@@ -3,7 +3,13 @@ import torch
 
 from edgelm.model.config import ModelConfig
 from edgelm.model.decoder import Decoder
-from edgelm.pretrain.optimizer import learning_rate, make_optimizers, optimizer_state, restore_optimizers
+from edgelm.pretrain.optimizer import (
+    Muon,
+    learning_rate,
+    make_optimizers,
+    optimizer_state,
+    restore_optimizers,
+)
 
 SMALL = ModelConfig(64, 64, 128, 2, 2, 1, 32)
 
@@ -55,7 +61,7 @@ def test_muon_takes_the_matrices_of_the_layers_only() -> None:
     assert taken[0] == {f"model.layers.{layer}.{kind}.weight" for layer in range(2) for kind in kinds}
     assert taken[0] | taken[1] == set(names.values())
     assert taken[0].isdisjoint(taken[1])
-    assert type(muon) is torch.optim.Muon
+    assert type(muon) is Muon
     assert type(adam) is torch.optim.AdamW
 
 
@@ -71,6 +77,23 @@ def test_an_update_of_muon_is_orthogonal_and_of_adams_size() -> None:
     assert float(update.square().mean().sqrt()) == pytest.approx(0.2, rel=0.2)  # RMS of an update of AdamW
     values = torch.linalg.svdvals(update)
     assert float(values.max() / values.min()) < 2.5
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (32, 96), (96, 32)])
+def test_muon_does_what_torchs_does(shape: tuple[int, int]) -> None:
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    optimizers = [
+        Muon([ours], weight_decay=0.1, dtype=torch.bfloat16),
+        torch.optim.Muon([theirs], weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for seed in range(4):
+        for weight, optimizer in zip((ours, theirs), optimizers, strict=True):
+            weight.grad = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+            optimizer.param_groups[0]["lr"] = 0.02
+            optimizer.step()
+    assert torch.allclose(ours, theirs, atol=2e-4)
+    assert not torch.allclose(ours, start, atol=1e-2)
 
 
 def test_weight_decay_is_for_matrices_only() -> None:

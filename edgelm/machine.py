@@ -1,0 +1,47 @@
+"""What this process may use of the machine, and what it has used."""
+
+import os
+import threading
+from contextlib import suppress
+from types import TracebackType
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class PeakMemory:
+    """Watches the memory of this process and its children together, five times a second, while in the block.
+
+    Attributes:
+        bytes: the largest sum of resident memory seen. Pages that processes share count once for each.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.done = threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        self.watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.done.set()
+        self.watcher.join()
+
+    def _watch(self) -> None:
+        import psutil
+
+        this = psutil.Process()
+        while True:
+            total = 0
+            for process in (this, *this.children(recursive=True)):
+                with suppress(psutil.Error):  # a child may have ended
+                    total += process.memory_info().rss
+            self.bytes = max(self.bytes, total)
+            if self.done.wait(0.2):
+                return
