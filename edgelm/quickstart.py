@@ -15,7 +15,7 @@ from edgelm.errors import MissingExtra
 from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
 from edgelm.extras import require
 from edgelm.languages import load_languages
-from edgelm.machine import PeakMemory
+from edgelm.machine import PeakMemory, release_memory
 from edgelm.model.config import get_preset
 from edgelm.progress import Progress
 from edgelm.runtime import load
@@ -137,11 +137,14 @@ def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progr
 
     languages = build_corpus(load_recipe(source), corpus, progress=progress)["languages"].values()
     train_tokenizer(corpus, tokenizer, vocab_size=VOCAB_SIZE, progress=progress)
+    release_memory()
     steps = pretraining_steps(sum(one["splits"]["train"]["bytes"] for one in languages))
     settings = TrainConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
     pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, progress=progress)
+    release_memory()
     settings = replace(settings, steps=FINETUNE_STEPS)
     finetune(base, [chosen], model, config=settings, replay=corpus, progress=progress)
+    release_memory()
     formats, missing = _available()
     verification = export(model, exported, formats, progress=progress) if formats else {}
 
