@@ -52,7 +52,7 @@ class PeakMemory:
 def release_memory() -> None:
     """Give memory that is no longer used back to the system; glibc would keep it for later.
 
-    Stages that follow each other in one process would else add up their peaks. Without glibc, nothing happens.
+    Stages that follow each other in one process would else add up their peaks. Does nothing without glibc.
     """
     gc.collect()
     with suppress(OSError, AttributeError):

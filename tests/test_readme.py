@@ -1,0 +1,37 @@
+"""What the README and the docs point to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *(ROOT / d / "README.md" for d in ("corpus", "demo", "export")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_to_a_file_leads_to_one(page):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_has_its_two_commands_and_no_placeholder():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```bash\n(python3 -m venv .*)\n```", text)
+    assert [command.split()[-1] for command in commands] == ["quickstart", "pytest"]
+    assert not re.search(r"\b(TODO|[A-Z]{6,}(SIZE|TABLE))\b", text)
+
+
+def test_the_readme_names_only_commands_there_are():
+    from edgelm.cli import app
+
+    known = {command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
+    for page in PAGES:
+        for code in re.findall(r"```.*?```|`[^`\n]+`", page.read_text(encoding="utf-8"), re.S):
+            for command in re.findall(r"(?:^|[`\s/])edgelm ([a-z]+)", code, re.M):
+                assert command in known, f"{page.name}: edgelm {command}"
