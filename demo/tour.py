@@ -37,7 +37,6 @@ def tour(models: Path, picture: Path, theme: str = "light") -> None:
         view.get_by_label("Language").click()
         view.get_by_role("option", name=LANGUAGE).click()
         view.wait_for_function("document.querySelector('textarea').value !== ''")
-        view.get_by_text("Careful").click()
         view.get_by_role("button", name="Write").click()
         view.wait_for_function("document.querySelector('#status .note')?.innerText.startsWith('Finished')")
         view.mouse.move(0, 0)
