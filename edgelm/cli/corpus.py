@@ -41,4 +41,9 @@ def build(
         recipe = replace(recipe, text_field=text_field)
     manifest = build_corpus(recipe, output, language=language, progress=Progress(quiet=quiet))
     print_table(*table(manifest))
+    if manifest["guessed"]:
+        print(
+            f"The language of {manifest['guessed']:,} documents was guessed from their text. "
+            "Where that is wrong, name it with --language or in the file's name."
+        )
     print(f"{output / Path('report.html')} shows it.")

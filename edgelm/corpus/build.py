@@ -184,11 +184,13 @@ def _row(
         language = default or UNKNOWN
     else:
         language, reason = _language(record, text, default, languages)
+        guessed = record.language is None and default is None and reason is None
         row = {
             "id": record.id or f"{name}:{record.line}",
             "source": record.source or source,
             "reason": reason,
             "split": record.split,
+            "guessed": guessed,
         }
     measured = measure(text)  # asdict would copy deeply, for a quarter of all time
     row |= {name: getattr(measured, name) for name in STATISTICS}
@@ -211,7 +213,7 @@ def _schema(arrow: Any) -> Any:
     kinds = {"words": arrow.int32(), "characters": arrow.int32(), "bytes": arrow.int32()}
     return arrow.schema(
         [(name, arrow.string()) for name in ("id", "text", "language", "source", "split", "reason")]
-        + [("key", arrow.int64())]
+        + [("key", arrow.int64()), ("guessed", arrow.bool_())]
         + [(name, kinds.get(name, arrow.float32())) for name in STATISTICS]
     )
 
@@ -244,7 +246,7 @@ def _decide_and_write(
                 rows = slice(done, done + len(batch))
                 done += len(batch)
                 manifest.add(batch, reason[rows], split[rows])
-                table = arrow.Table.from_batches([batch]).drop_columns(["reason", "split", "key"])
+                table = arrow.Table.from_batches([batch]).drop_columns(["reason", "split", "key", "guessed"])
                 places = np.array(
                     [
                         f"rejected/{language}.parquet" if why else f"data/{language}/{part}-00000.parquet"

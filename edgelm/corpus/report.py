@@ -25,9 +25,11 @@ class Counts:
         self.languages: dict[str, dict[str, Counter[str]]] = {}
         self.sources: dict[str, Counter[str]] = {}
         self.samples: dict[str, list[dict[str, str]]] = {}
+        self.guessed = 0
 
     def add(self, batch: Any, reasons: np.ndarray, splits: np.ndarray) -> None:
         """Count one record batch with its decisions, and keep a few documents of each kind to show."""
+        self.guessed += batch["guessed"].true_count
         columns = [batch[name].to_pylist() for name in ("language", "source", "words", "bytes", "text")]
         for language, source, words, size, text, reason, split in zip(*columns, reasons, splits, strict=True):
             per_split = self.languages.setdefault(
@@ -64,6 +66,7 @@ class Counts:
             "documents": sum(one["documents"] for one in languages.values()),
             "kept": sum(one["kept"] for one in languages.values()),
             "bytes": sum(one["bytes"] for one in languages.values()),
+            "guessed": self.guessed,
             "languages": languages,
             "sources": {name: dict(self.sources[name]) for name in sorted(self.sources)},
             "samples": {name: self.samples[name] for name in sorted(self.samples)},

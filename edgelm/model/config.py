@@ -109,6 +109,12 @@ def read_config(directory: Path) -> ModelConfig:
     path = directory / "config.json"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+    except NotADirectoryError:
+        raise BadInput(
+            "is a file, not a model directory",
+            file=directory,
+            remedy="give the directory it was exported from",
+        ) from None
     except FileNotFoundError:
         raise BadInput(
             "no such file", file=path, remedy="give a model directory, as edgelm pretrain writes"

@@ -120,7 +120,8 @@ def load_task(name: str | Path) -> Task:
     if path.suffix not in (".yaml", ".yml"):
         path = resources.path("corpus", "tasks", f"{name}.yaml")
         if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+            tasks = resources.path("corpus", "tasks").glob("*.yaml")
+            known = ", ".join(sorted(file.stem for file in tasks))
             raise BadInput(f"unknown task '{name}'", remedy=f"give a YAML file or one of: {known}")
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -437,3 +437,11 @@ def test_a_small_corpus_has_something_held_out(tmp_path):
     manifest = build_corpus(load_recipe(tmp_path / "zul.txt"), tmp_path / "out")
     held_out = {name: one["documents"] for name, one in manifest["languages"]["zul"]["splits"].items()}
     assert held_out == {"train": 10, "validation": 1, "test": 1}
+
+
+def test_a_guessed_language_is_said_to_be_one(tmp_path):
+    """Nothing says the language of the first file; the second one's name does."""
+    (tmp_path / "stories.txt").write_text(ZULU + "\n", encoding="utf-8")
+    (tmp_path / "xho.txt").write_text("Namhlanje abantwana baye esikolweni kusasa\n", encoding="utf-8")
+    manifest = build_corpus(load_recipe(tmp_path), tmp_path / "out")
+    assert (manifest["documents"], manifest["guessed"]) == (2, 1)

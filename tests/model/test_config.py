@@ -90,3 +90,9 @@ def test_a_damaged_config(tmp_path: Path, content: bytes | None) -> None:
     with pytest.raises(BadInput, match=r"config\.json: ") as error:
         read_config(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_an_exported_file_is_no_model_directory(tmp_path: Path) -> None:
+    (tmp_path / "model-Q8_0.gguf").write_bytes(b"GGUF")
+    with pytest.raises(BadInput, match="is a file, not a model directory"):
+        read_config(tmp_path / "model-Q8_0.gguf")

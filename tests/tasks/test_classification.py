@@ -203,3 +203,8 @@ def test_sib200_in_its_publishers_own_files():
     assert Counter(one.language for one in train) == dict.fromkeys(task.languages, 701)
     with pytest.raises(BadInput, match="no test split"):
         task.examples("test")
+
+
+def test_a_path_that_is_no_task_is_answered_with_the_tasks_there_are(tmp_path):
+    with pytest.raises(BadInput, match=r"Give a YAML file or one of: sib200, topic"):
+        load_task(tmp_path / "model")
