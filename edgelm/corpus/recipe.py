@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from edgelm import resources
 from edgelm.corpus.statistics import Statistics
 from edgelm.errors import BadInput
@@ -104,18 +102,7 @@ def load_recipe(name: str | Path) -> Recipe:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput("no such file", file=path, remedy="check the path") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise BadInput(
-            f"not YAML ({error.problem})", file=path, line=line, remedy="correct that line"
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"cannot be read as YAML ({reason})", file=path, remedy="correct the file") from None
+    value = resources.read_yaml(path)
     if not isinstance(value, dict):
         raise BadInput("is not a recipe", file=path, remedy="start from corpus/recipes/default.yaml")
     if "extends" in value:

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from edgelm import resources
 from edgelm.corpus.statistics import repair
 from edgelm.errors import BadInput
@@ -123,8 +121,8 @@ def load_task(name: str | Path) -> Task:
             tasks = resources.path("corpus", "tasks").glob("*.yaml")
             known = ", ".join(sorted(file.stem for file in tasks))
             raise BadInput(f"unknown task '{name}'", remedy=f"give a YAML file or one of: {known}")
+    value = resources.read_yaml(path)
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
         if value["family"] != "classification":
             raise ValueError(f"family '{value['family']}' is not known")
         files = value["files"]
@@ -149,14 +147,7 @@ def load_task(name: str | Path) -> Task:
         return task
     except BadInput:
         raise
-    except FileNotFoundError:
-        raise BadInput("no such file", file=path, remedy="check the path") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise BadInput(
-            f"not YAML ({error.problem})", file=path, line=line, remedy="correct that line"
-        ) from None
-    except (AttributeError, KeyError, TypeError, ValueError, OSError, yaml.YAMLError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"no key {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise BadInput(
             f"is not a task ({what})", file=path, remedy="start from corpus/tasks/topic.yaml"

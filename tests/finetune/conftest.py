@@ -1,9 +1,9 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import made_up
 import pytest
 import torch
+from single import one_thread  # noqa: F401 (a fixture)
 
 from edgelm.corpus.shards import languages_of
 from edgelm.model.config import ModelConfig
@@ -13,15 +13,6 @@ from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, train
 from edgelm.pretrain.stream import Packer, corpus_source
 from edgelm.progress import Progress
 from edgelm.tokenizer.text import TextTokenizer
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices: a second thread waits for longer than it works where another process is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

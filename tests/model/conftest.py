@@ -1,21 +1,11 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
+from single import one_thread  # noqa: F401 (a fixture)
 from tokenizers import pre_tokenizers, trainers
 
 from edgelm.languages import load_languages
 from edgelm.tokenizer.train import new_tokenizer, save_tokenizer
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices: a second thread waits for longer than it works where another process is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,10 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import made_up
 import pytest
-import torch
+from single import one_thread  # noqa: F401 (a fixture)
 
 from edgelm.tokenizer.text import TextTokenizer
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices: a second thread waits for longer than it works where another process is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
