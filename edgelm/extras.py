@@ -7,7 +7,10 @@ from edgelm.errors import MissingExtra
 
 # extra: (module to import, what it enables)
 EXTRAS = {
-    "corpus": (("pyarrow", "zstandard"), "build a corpus, read Parquet and .zst files"),
+    "corpus": (("pyarrow", "zstandard", "numba", "ftfy"), "build a corpus, read Parquet and .zst files"),
+    "web": (("trafilatura", "fastwarc"), "read HTML and WARC files"),
+    "hub": (("datasets",), "stream datasets of the Hugging Face hub"),
+    "ray": (("ray",), "build a corpus on a Ray cluster"),
     "train": (
         ("torch", "safetensors", "sklearn"),
         "pretrain and finetune, task baselines, the PyTorch runtime",

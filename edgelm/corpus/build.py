@@ -1,68 +1,81 @@
 """`edgelm corpus build`: documents in; Parquet shards, rejects with reasons, a card and a report out.
 
-First every source file is measured once, independently of the others, into `measured/`; then decisions are
-taken over the measured columns of all of them, and the texts are streamed to their shards. A killed build
-keeps the files it has measured.
+1. `ingest`: every source file is read and repaired into shards.
+2. `measure`: every shard is measured, with what the first pass found in all text at hand.
+3. `cluster`: duplicates and near-duplicates of the whole corpus are found from their keys and signatures.
+4. `decide`: predicates over the measured columns, then splits; no text is read.
+5. `write`: texts are streamed to where they belong, with card and report.
+
+The first two keep what is finished when a build is killed, and take the work up there.
 """
 
-import os
-import signal
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields
-from multiprocessing import get_context, parent_process
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgelm import artifacts
-from edgelm.corpus import report
-from edgelm.corpus.langid import default_identifier
-from edgelm.corpus.readers import BadRecord, Document, find_files, read_records
+from edgelm.corpus import report, summary
+from edgelm.corpus.decide import Decisions, decide
+from edgelm.corpus.engine import Engine, open_engine
+from edgelm.corpus.ingest import Input, ingest
+from edgelm.corpus.readers import find_files, skipped_files
 from edgelm.corpus.recipe import Recipe
-from edgelm.corpus.statistics import Statistics, measure, repair, text_key
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.corpus.splits import assign_splits
+from edgelm.corpus.table import Table
+from edgelm.corpus.write import save_decisions, write_language
+from edgelm.errors import BadInput
 from edgelm.extras import require
-from edgelm.languages import Language, find_language, get_language, language_of_path, load_languages
-from edgelm.machine import usable_cores
+from edgelm.languages import Language, get_language, load_languages
 from edgelm.progress import Progress
 
-STATISTICS = tuple(column.name for column in fields(Statistics))
-BATCH = 4096
-FEWEST_TO_SPLIT = 10  # documents
-UNKNOWN = "unknown"
-MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+LARGE = 2_000_000  # bytes
 
 
 def build_corpus(
-    recipe: Recipe, output: Path, *, language: str | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    output: Path,
+    *,
+    language: str | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Build the corpus `output` after `recipe`; returns its manifest.
 
     Args:
         language: code of the language every document is in, where neither records nor file names say it.
+        engine: `local` processes or `ray` tasks; the bytes are the same.
+        workers: local processes; as many as there are cores by default.
+        address: of the Ray cluster.
 
     Raises:
         BadInput: a source is missing or damaged, or no document was kept.
     """
-    require("pyarrow", "corpus")
+    for module in ("pyarrow", "numba", "ftfy"):
+        require(module, "corpus")
     progress = progress or Progress(silent=True)
     languages = load_languages()
     forced = get_language(language, languages).code if language else None
-    files = [(file, source.path) for source in recipe.sources for file in find_files(source.path)]
-    files = [(file, root) for file, root in files if Path(os.path.abspath(output)) not in file.parents]
-    if not files:
-        raise BadInput("the recipe names no sources", remedy="give a folder of text instead of the recipe")
+    inputs, skipped = _inputs(recipe, output)
 
     def work(partial: Path) -> dict[str, Any]:
-        shards = _measure_all(files, partial / "measured", recipe, forced, progress)
-        manifest = _decide_and_write(shards, partial, recipe, languages, progress)
-        _remove(partial / "measured")
+        scratch = partial / "work"
+        with open_engine(engine, workers, address) as run:
+            shards = _measure_all(inputs, scratch, recipe, forced, run, progress)
+            table = Table(shards)
+            _cluster(table, scratch, recipe, progress)
+            decisions = decide(table, recipe, languages)
+            check_kept(decisions, recipe)
+            splits = assign_splits(table, decisions.kept, recipe)
+            manifest = write_corpus(
+                table, decisions, splits, recipe, partial, run, progress, _facts(inputs, skipped, table)
+            )
+        shutil.rmtree(scratch)
         artifacts.write_json(partial / "manifest.json", manifest)
         report.write(partial, manifest, recipe, languages)
         return {name: manifest[name] for name in ("documents", "kept", "bytes")}
@@ -74,254 +87,156 @@ def build_corpus(
             "recipe": recipe.config(),
             "language": forced,
             "registry": {code: asdict(one) for code, one in sorted(languages.items())},
-            "names": [file.relative_to(root.parent).as_posix() for file, root in files],
+            "names": [one.name for one in inputs],
         },
-        inputs=[file for file, _ in files],
+        inputs=[*(one.file for one in inputs if one.file is not None), *recipe.evaluation],
         work=work,
     )
     return report.read_manifest(output)
 
 
+def _inputs(recipe: Recipe, output: Path) -> tuple[list[Input], list[tuple[str, str]]]:
+    """Every file and dataset to read, in order, and the files that are passed over, with the reason."""
+    inputs: list[Input] = []
+    skipped: list[tuple[str, str]] = []
+    for source in recipe.sources:
+        if source.path is None:
+            inputs.append(Input(len(inputs), source, None, None))
+            continue
+        for file in find_files(source.path):
+            if output.absolute() not in file.absolute().parents:
+                inputs.append(Input(len(inputs), source, file, source.path))
+        skipped += [(path.name, reason) for path, reason in skipped_files(source.path)]
+    if not inputs:
+        raise BadInput("the recipe names no sources", remedy="give a folder of text instead of the recipe")
+    return inputs, skipped
+
+
 def _measure_all(
-    files: list[tuple[Path, Path]], folder: Path, recipe: Recipe, forced: str | None, progress: Progress
+    inputs: Sequence[Input], scratch: Path, recipe: Recipe, forced: str | None, run: Engine, progress: Progress
 ) -> list[Path]:
-    """Measure each file into a Parquet file of its own, in as many processes as there are cores."""
-    folder.mkdir(exist_ok=True)
-    shards = [folder / f"{number:05d}.parquet" for number in range(len(files))]
+    """The two passes over the texts; returns the measured shards in order."""
+    from edgelm.corpus.common import gather
+
+    read, measured = scratch / "read", scratch / "measured"
+    for folder in (read, measured):
+        folder.mkdir(parents=True, exist_ok=True)
+    # the longest first, so that no core waits at the end
+    jobs = [(one, read, recipe, forced) for one in sorted(inputs, key=lambda one: -one.size)]
+    answers: dict[int, dict[str, Any]] = {}
+    total = sum(one.size for one in inputs)
+    with progress.track(total, "reading documents") as step:
+        for index, answer in run.map(ingest, jobs, total):
+            answers[jobs[index][0].number] = answer
+            step(jobs[index][0].size, jobs[index][0].name)
+    common = gather(read, answers, scratch / "common", recipe)
+    shards = [(name, answers[number]["group"]) for number in sorted(answers) for name in answers[number]["shards"]]
+    outputs = [measured / name for name, _ in shards]
     todo = [
-        (file, root, shard, recipe.text_field, forced)
-        for (file, root), shard in zip(files, shards, strict=True)
-        if not shard.exists()
+        (read / name, group, output, common, recipe)
+        for (name, group), output in zip(shards, outputs, strict=True)
+        if not output.exists()
     ]
-    todo.sort(key=lambda job: -job[0].stat().st_size)  # the longest first, so that no core waits at the end
-    workers = min(usable_cores(), len(todo))
-    with progress.track(sum(job[0].stat().st_size for job in todo), "measuring documents") as step:
-        if workers <= 1 or sum(job[0].stat().st_size for job in todo) < 2_000_000:
-            for job in todo:
-                _measure_file(*job)
-                step(job[0].stat().st_size, job[0].name)
+    todo.sort(key=lambda job: -job[0].stat().st_size)
+    total = sum(job[0].stat().st_size for job in todo)
+    from edgelm.corpus.measure import measure_shard
+
+    with progress.track(total, "measuring documents") as step:
+        for index, _ in run.map(measure_shard, todo, total):
+            step(todo[index][0].stat().st_size)
+    return outputs
+
+
+def _cluster(table: Table, scratch: Path, recipe: Recipe, progress: Progress) -> None:
+    """Add the columns `cluster`, the first row of each document's cluster of duplicates, and its size."""
+    from edgelm.corpus import minhash
+
+    keys = table["key"]
+    with progress.track(1, "finding duplicates") as step:
+        if near := recipe.near_duplicates:
+            path = scratch / "signatures.npy"
+            found = np.lib.format.open_memmap(path, "w+", np.uint8, (len(table), near.permutations))
+            for start, packed in table.binary("minhash", near.permutations):
+                found[start : start + len(packed)] = packed
+            bands = (table[f"band_{band:03d}"] for band in range(near.bands))
+            cluster = minhash.cluster(bands, found, keys, near.threshold)
         else:
-            with ProcessPoolExecutor(workers, get_context("spawn"), _follow_parent) as pool:
-                with _interrupt_held():
-                    futures = {pool.submit(_measure_file, *job): job[0] for job in todo}
-                try:
-                    for future in as_completed(futures):
-                        future.result()
-                        step(futures[future].stat().st_size, futures[future].name)
-                except BrokenProcessPool:
-                    raise EdgelmError(
-                        "a process that measured documents was killed, most likely for lack of memory. "
-                        "Free some, or split the largest file; then run the same command again to continue."
-                    ) from None
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-    return shards
+            nothing = np.zeros((len(table), 1), dtype=np.uint8)
+            cluster = minhash.cluster([], nothing, keys)
+        sizes = np.bincount(cluster, minlength=len(table))[cluster] if len(table) else cluster
+        step(1)
+    table.derived |= {"cluster": cluster, "cluster_size": sizes.astype(np.int32)}
 
 
-@contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Hold Ctrl-C back while workers start, from them too: they would answer with a traceback."""
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        _release_interrupt()
-
-
-def _release_interrupt() -> None:
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _follow_parent() -> None:
-    """Let a worker end with its parent, however that ends, and without a traceback at Ctrl-C.
-
-    Else a killed build would leave workers that write beside those of the next one.
-    """
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
-    _release_interrupt()
-    threading.Thread(target=_end_after, args=[parent_process()], daemon=True).start()
-
-
-def _end_after(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _measure_file(file: Path, root: Path, shard: Path, text_field: str, forced: str | None) -> None:
-    """Read, repair, identify and measure the documents of one file."""
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    languages = load_languages()
-    by_name = language_of_path(file.relative_to(root.parent), languages)
-    default = by_name.code if by_name else forced
-    inside = file.relative_to(root).parts if file != root else ()
-    name = "/".join(inside) or file.name
-    source = inside[0] if len(inside) > 1 else root.name.split(".")[0] if root != file else root.parent.name
-    schema = _schema(arrow)
-    part = shard.with_suffix(f".{os.getpid()}.part")
-    with parquet.ParquetWriter(part, schema) as writer:
-        rows: list[dict[str, Any]] = []
-        for record in read_records(file, text_field):
-            rows.append(_row(record, default, source, name, languages))
-            if len(rows) == BATCH:
-                writer.write_table(arrow.Table.from_pylist(rows, schema))
-                rows = []
-        writer.write_table(arrow.Table.from_pylist(rows, schema))
-    part.replace(shard)
-
-
-def _row(
-    record: Document | BadRecord, default: str | None, source: str, name: str, languages: dict[str, Language]
-) -> dict[str, Any]:
-    text = repair(record.text)
-    row: dict[str, Any]
-    if isinstance(record, BadRecord):
-        row = {"id": f"{name}:{record.line}", "source": source, "reason": f"bad record: {record.reason}"}
-        language = default or UNKNOWN
-    else:
-        language, reason = _language(record, text, default, languages)
-        guessed = record.language is None and default is None and reason is None
-        row = {
-            "id": record.id or f"{name}:{record.line}",
-            "source": record.source or source,
-            "reason": reason,
-            "split": record.split,
-            "guessed": guessed,
-        }
-    measured = measure(text)  # asdict would copy deeply, for a quarter of all time
-    row |= {name: getattr(measured, name) for name in STATISTICS}
-    return {**row, "text": text, "language": language, "key": text_key(text)}
-
-
-def _language(
-    record: Document, text: str, default: str | None, languages: dict[str, Language]
-) -> tuple[str, str | None]:
-    """The language a document is in, by field, file name or identification; and why it is rejected, if so."""
-    if record.language is not None:
-        found = find_language(record.language, languages)
-        return (found.code, None) if found else (UNKNOWN, f"unknown language: {record.language[:40]}")
-    if default is not None:
-        return default, None
-    return (default_identifier().identify(text)[0], None) if text else (UNKNOWN, "empty")
-
-
-def _schema(arrow: Any) -> Any:
-    kinds = {"words": arrow.int32(), "characters": arrow.int32(), "bytes": arrow.int32()}
-    return arrow.schema(
-        [(name, arrow.string()) for name in ("id", "text", "language", "source", "split", "reason")]
-        + [("key", arrow.int64()), ("guessed", arrow.bool_())]
-        + [(name, kinds.get(name, arrow.float32())) for name in STATISTICS]
-    )
-
-
-def _decide_and_write(
-    shards: list[Path], output: Path, recipe: Recipe, languages: dict[str, Language], progress: Progress
-) -> dict[str, Any]:
-    """Decide over all measured columns, then stream each shard's rows to where they belong."""
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    columns = ["language", "split", "reason", "key", *STATISTICS]
-    measured = arrow.concat_tables([parquet.read_table(shard, columns=columns) for shard in shards])
-    reason = decide(measured, recipe, languages)
-    split = assign_splits(measured, reason, recipe)
-    if not any(one is None for one in reason):
-        why = ", ".join(f"{name} {count}" for name, count in Counter(reason).most_common(4))
+def check_kept(decisions: Decisions, recipe: Recipe) -> None:
+    """Raise `BadInput` where every document was rejected, with the commonest reasons."""
+    if not decisions.kept.any():
+        counts = np.bincount(decisions.first, minlength=len(decisions.names))
+        most = [number for number in np.argsort(-counts, kind="stable")[:4] if counts[number]]
+        why = ", ".join(f"{decisions.names[number]} {counts[number]}" for number in most)
+        source = recipe.sources[0]
         raise BadInput(
-            f"no document was kept of {len(reason)}{f' ({why})' if why else ''}",
-            file=recipe.sources[0].path,
+            f"no document was kept of {len(decisions.first)}{f' ({why})' if why else ''}",
+            file=source.path or source.hub,
             remedy="give more text, or a recipe with other filters",
         )
 
-    manifest = report.Counts(recipe)
-    done = 0
-    with ExitStack() as stack, progress.track(len(reason), "writing shards") as step:
-        writers: dict[Path, Any] = {}
-        for shard in shards:
-            for batch in parquet.ParquetFile(shard).iter_batches(batch_size=BATCH):
-                rows = slice(done, done + len(batch))
-                done += len(batch)
-                manifest.add(batch, reason[rows], split[rows])
-                table = arrow.Table.from_batches([batch]).drop_columns(["reason", "split", "key", "guessed"])
-                places = np.array(
-                    [
-                        f"rejected/{language}.parquet" if why else f"data/{language}/{part}-00000.parquet"
-                        for language, why, part in zip(
-                            batch["language"].to_pylist(), reason[rows], split[rows], strict=True
-                        )
-                    ]
-                )
-                for place in sorted(set(places)):
-                    chosen = places == place
-                    column, values = ("reason", reason) if place.startswith("rejected") else ("split", split)
-                    picked = table.filter(arrow.array(chosen)).append_column(
-                        column, arrow.array(values[rows][chosen], arrow.string())
-                    )
-                    path = output / place
-                    if path not in writers:
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        writers[path] = stack.enter_context(parquet.ParquetWriter(path, picked.schema))
-                    writers[path].write_table(picked)
-                step(len(batch))
-    return manifest.manifest()
+
+def write_corpus(
+    table: Table,
+    decisions: Decisions,
+    splits: np.ndarray,
+    recipe: Recipe,
+    output: Path,
+    run: Engine,
+    progress: Progress,
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the shards of a decided corpus in parallel over languages; returns its manifest."""
+    decided = output / "decided"
+    arrays = {name: table[name] for name in ("cluster", "cluster_size")}
+    save_decisions(
+        decided, arrays | {"first": decisions.first, "failed": decisions.failed, "split": splits}
+    )
+    samples = summary.choose_samples(table, decisions)
+    language, codes = table.codes("language")
+    jobs: list[tuple[Any, ...]] = []
+    sizes = []
+    for number, code in enumerate(codes):
+        rows = np.flatnonzero(language == number)
+        places = np.unique(np.searchsorted(table.starts, rows, side="right") - 1)
+        shards = [(table.shards[place], int(table.starts[place])) for place in places]
+        own = samples[language[samples] == number].tolist()
+        filters = [rule.reason for rule in recipe.filters]
+        jobs.append((code, shards, decided, output, decisions.names, filters, own))
+        sizes.append(len(rows))
+    shown: dict[int, dict[str, Any]] = {}
+    order = sorted(range(len(jobs)), key=lambda place: -sizes[place])
+    with progress.track(len(table), "writing shards") as step:
+        for index, found in run.map(write_language, [jobs[place] for place in order], 64 * len(table)):
+            shown |= found
+            step(sizes[order[index]])
+    shutil.rmtree(decided)
+    return {
+        "recipe": recipe.config(),
+        **summary.summarise(table, decisions, splits, recipe),
+        **facts,
+        "confusion": summary.confusion(table),
+        "distributions": summary.distributions(table, decisions, recipe),
+        "samples": summary.describe_samples(shown, table, decisions),
+    }
 
 
-def decide(measured: Any, recipe: Recipe, languages: dict[str, Language]) -> np.ndarray:
-    """The first reason to reject each document, or None: an object array as long as the table.
-
-    Of documents with the same key, the first one that passes every filter stays.
-    """
-    language = np.asarray(measured["language"].to_pylist(), dtype=object)
-    reason = np.asarray(measured["reason"].to_pylist(), dtype=object)
-    keep = reason == None  # noqa: E711 (elementwise)
-    masks = {code: language == code for code in set(language)}
-    for rule in recipe.filters:
-        values = measured[rule.column].to_numpy()
-        for code, mask in masks.items():
-            low, high = rule.bounds(languages.get(code))
-            fails = keep & mask & ((values < low) | (values > high))
-            reason[fails] = rule.reason
-            keep &= ~fails
-    kept = np.flatnonzero(keep)
-    _, first = np.unique(measured["key"].to_numpy()[kept], return_index=True)
-    repeats = np.ones(len(kept), dtype=bool)
-    repeats[first] = False
-    reason[kept[repeats]] = "duplicate"
-    return reason
-
-
-def assign_splits(measured: Any, reason: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """`train`, `validation` or `test` for each document, by its own claim or by the hash of its text.
-
-    A split takes the documents with the smallest hashes of its share, up to its bytes in each language; and
-    at least one document of a language that has `FEWEST_TO_SPLIT`.
-    """
-    language = np.asarray(measured["language"].to_pylist(), dtype=object)
-    claimed = np.asarray(measured["split"].to_pylist(), dtype=object)
-    size = measured["bytes"].to_numpy()
-    draw = (measured["key"].to_numpy().astype(np.uint64) * MULTIPLIER).astype(np.float64) / 2.0**64
-    split = np.where(claimed == None, "train", claimed).astype(object)  # noqa: E711 (elementwise)
-    free = (claimed == None) & (reason == None)  # noqa: E711
-    for code in set(language[free]):
-        rows = np.flatnonzero(free & (language == code))
-        rows = rows[np.argsort(draw[rows], kind="stable")]
-        start = 0.0
-        for name, rule in (("test", recipe.test), ("validation", recipe.validation)):
-            inside = rows[(draw[rows] >= start) & (draw[rows] < start + rule.share)]
-            inside = inside[size[inside] <= rule.max_bytes]
-            chosen = inside[np.cumsum(size[inside]) <= rule.max_bytes]
-            if not len(chosen) and rule.share and len(rows) >= FEWEST_TO_SPLIT:
-                chosen = rows[split[rows] == "train"][:1]
-            split[chosen] = name
-            start += rule.share
-    return split
-
-
-def _remove(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
+def _facts(inputs: Sequence[Input], skipped: list[tuple[str, str]], table: Table) -> dict[str, Any]:
+    """What the manifest says of the sources besides counts."""
+    terms: dict[str, dict[str, str]] = {}
+    for one in inputs:
+        terms.setdefault(
+            one.group,
+            {name: getattr(one.source, name) for name in ("licence", "attribution", "genre")},
+        )
+    return {
+        "guessed": int(table["guessed"].sum()),
+        "terms": dict(sorted(terms.items())),
+        "skipped": [{"file": name, "reason": reason} for name, reason in skipped],
+    }

@@ -1,27 +1,43 @@
-"""Read documents from .txt, .jsonl and .parquet files, plain or compressed with gz, xz or zst.
+"""Read documents from .txt, .jsonl and .parquet files and web pages, plain or compressed with gz, xz or zst.
 
-A text file holds one document a line, a JSONL file one object a line, a Parquet file one row a document. A
-bad record inside a good file comes out as a `BadRecord` and stops nothing; a file that cannot be read to its
-end, or that holds no good record at all, raises `BadInput`.
+A text file holds one document a line, a paragraph or a file, a JSONL file one object a line, a Parquet file
+one row a document; `edgelm.corpus.web` reads .html and .warc. A bad record inside a good file comes out as a
+`BadRecord` and stops nothing; a file that cannot be read to its end, or whose every record is bad, raises
+`BadInput`. No more than `LIMIT` bytes of a document, or `BATCH` of rows, are in memory at a time.
 """
 
+import errno
 import gzip
 import io
+import itertools
 import json
 import lzma
+import os
+import shutil
+import stat
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgelm.artifacts import PROVENANCE
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
 
 FORMATS = (".txt", ".jsonl", ".parquet")
+WEB = (".html", ".htm", ".warc")
 COMPRESSIONS = ("", ".gz", ".xz", ".zst")
 SPLITS = ("train", "validation", "test")
+DOCUMENTS = ("lines", "paragraphs", "files")
+FIELDS = ("id", "language", "lang", "source", "split")  # what is read of a record besides its text
+LIMIT = 64 << 20  # bytes of the longest document
+SHOWN = 10_000  # characters kept of a longer one
+CHUNK = 1 << 20
+BATCH, ROWS = 8 << 20, 128  # bytes and number of Parquet rows decoded at a time
+DAMAGED = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclass(slots=True)
@@ -46,66 +62,103 @@ class BadRecord:
     remedy: str
 
 
-def find_files(source: Path) -> list[Path]:
-    """Every readable file under a folder, or the file itself, sorted by path.
+class Listing(NamedTuple):
+    """The files to read, sorted by path, and what else lies there with the reason why it is not read."""
 
-    Hidden ones are left out, and those in folders that edgelm made.
+    files: list[Path]
+    skipped: list[tuple[Path, str]]
+
+
+def find_files(source: Path) -> list[Path]:
+    """Every readable file under a folder, or the file itself, sorted by path; raises as `list_files`."""
+    return list_files(source).files
+
+
+def skipped_files(source: Path) -> list[tuple[Path, str]]:
+    """What lies under a folder and is not read, with the reason; raises as `list_files`."""
+    return list_files(source).skipped
+
+
+def list_files(source: Path) -> Listing:
+    """The files to read under a folder, or the file itself, and those that are left out.
+
+    Left out are hidden ones, those in folders that edgelm made, links to folders, empty files, unknown
+    formats and whatever is no file.
 
     Raises:
-        BadInput: `source` does not exist or holds no file of a known format.
+        BadInput: `source` does not exist or holds no file of a known format; a folder in it cannot be listed,
+            a file of a known format cannot be read or its name is not UTF-8; a link leads nowhere.
     """
-    if not source.exists():
-        raise BadInput("no such file or folder", file=source, remedy="check the path")
-    wanted = tuple(kind + packed for kind in FORMATS for packed in COMPRESSIONS)
-    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    made = {path.parent for path in source.rglob(PROVENANCE)} - {source}
-    files = [
-        path
-        for path in files
-        if path.name.endswith(wanted)
-        and (path == source or not _hidden(path, source))
-        and made.isdisjoint(path.parents)
-    ]
+    mode = _stat(source).st_mode
+    files: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
+    if not stat.S_ISDIR(mode):
+        if not stat.S_ISREG(mode):
+            raise BadInput(f"is {_kind(mode)}, not a file or folder", file=source, remedy="save it as a file")
+        found: Iterator[Path] = iter([source])
+    else:
+        found = _walk(source, skipped)
+    for path in found:
+        if format_of(path) not in FORMATS + WEB:
+            skipped.append((path, "unknown format"))
+        elif (why := _reason_to_skip(path)) is not None:
+            skipped.append((path, why))
+        else:
+            files.append(path)
     if not files:
         raise BadInput(
-            f"holds no {' '.join(FORMATS)} file, plain or {' '.join(COMPRESSIONS[1:])}",
+            "is empty"
+            if skipped == [(source, "empty")]
+            else f"holds no {' '.join(FORMATS + WEB)} file, plain or {' '.join(COMPRESSIONS[1:])}",
             file=source,
             remedy="give a folder or file with one document a line or record",
         )
-    return files
+    return Listing(sorted(files), sorted(skipped))
 
 
-def read_records(path: Path, text_field: str = "text") -> Iterator[Document | BadRecord]:
+def format_of(path: Path) -> str:
+    """The ending of a file's name in lower case, without that of a compression."""
+    name = Path(path.name.lower())
+    return Path(name.stem).suffix if name.suffix in COMPRESSIONS[1:] else name.suffix
+
+
+def read_records(
+    path: Path, text_field: str = "text", documents: str = "lines"
+) -> Iterator[Document | BadRecord]:
     """Documents and bad records of one file, in order.
 
+    Args:
+        documents: what is one document in a .txt file: each of its `lines`, of its `paragraphs` (divided by
+            blank lines), or the whole file (`files`).
+
     Raises:
-        BadInput: the file is unreadable, truncated, or has no good record.
+        BadInput: the file is unreadable or truncated; or all its records are bad, unless it holds web pages
+            or is itself the one document.
+        MissingExtra: a package for this kind of file is not installed.
     """
-    name = path.name
-    for packed in COMPRESSIONS[1:]:
-        name = name.removesuffix(packed)
-    records = {".txt": _read_text, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[Path(name).suffix]
+    mode = _stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise BadInput(f"is {_kind(mode)}, not a file", file=path, remedy="save it as a file")
+    kind = format_of(path)
     first_bad: BadRecord | None = None
     good = 0
     try:
-        for record in records(path, text_field):
+        for record in _records(path, kind, text_field, documents):
             if isinstance(record, BadRecord):
                 first_bad = first_bad or record
             else:
                 good += 1
             yield record
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, _zstd_error()) as error:
+    except (*DAMAGED, _zstd_error()) as error:
         raise BadInput(
             f"the compressed data is damaged or cut short ({error or type(error).__name__})",
             file=path,
             remedy="copy or download the file again",
         ) from None
     except OSError as error:
-        reason = error.strerror or " ".join(
-            str(error).split()
-        )  # pyarrow's has no strerror and may have lines
-        raise BadInput(f"cannot be read ({reason})", file=path, remedy="check the file") from None
-    if first_bad and not good:
+        raise _unreadable(path, error) from None
+    alone = kind in WEB or (kind == ".txt" and documents == "files")
+    if first_bad and not good and not alone:
         raise BadInput(
             f"{first_bad.reason}, and no other record is good",
             file=path,
@@ -114,122 +167,276 @@ def read_records(path: Path, text_field: str = "text") -> Iterator[Document | Ba
         )
 
 
-def _read_text(path: Path, text_field: str) -> Iterator[Document | BadRecord]:
-    del text_field
+def _records(path: Path, kind: str, text_field: str, documents: str) -> Iterator[Document | BadRecord]:
+    if kind in WEB:
+        from edgelm.corpus import web
+
+        return web.read_warc(path) if kind == ".warc" else web.read_html(path)
+    if kind == ".txt":
+        return {"lines": _read_text, "paragraphs": _read_paragraphs, "files": _read_whole}[documents](path)
+    return _read_jsonl(path, text_field) if kind == ".jsonl" else _read_parquet(path, text_field)
+
+
+def too_long(line: int, text: str, limit: int = LIMIT) -> BadRecord:
+    """The record in place of a document longer than `limit` bytes, of which `text` is the beginning."""
+    return BadRecord(f"longer than {limit >> 20} MiB", line, text[:SHOWN], "divide it into documents")
+
+
+def _read_text(path: Path) -> Iterator[Document | BadRecord]:
     for line, text in _lines(path):
         if isinstance(text, BadRecord):
             yield text
-        elif text.strip():
-            yield Document(id=None, text=text, line=line)
+        elif text and not text.isspace():
+            yield Document(None, text, line)
+
+
+def _read_paragraphs(path: Path) -> Iterator[Document | BadRecord]:
+    held, start = bytearray(), 0  # bytes, since a list of short lines would take many times their memory
+    bad: BadRecord | None = None  # what is wrong with the paragraph
+    for line, found in itertools.chain(_lines(path), [(0, "")]):
+        text = found.text if isinstance(found, BadRecord) else found
+        if text and not text.isspace():
+            start = start or line
+            if isinstance(found, BadRecord):
+                bad = bad or found
+            if len(held) <= LIMIT:
+                held += text.encode("utf-8") + b"\n"
+        elif start:
+            if len(held) > LIMIT:
+                yield too_long(start, held[: 4 * SHOWN].decode("utf-8", "ignore"))
+            elif bad:
+                yield BadRecord(bad.reason, start, held.decode("utf-8")[:-1], bad.remedy)
+            else:
+                yield Document(None, held.decode("utf-8")[:-1], start)
+            held, start, bad = bytearray(), 0, None
+
+
+def _read_whole(path: Path) -> Iterator[Document | BadRecord]:
+    with open_packed(path) as stream:
+        raw = _unmarked(read_at_most(stream, LIMIT + 1), path)
+        if len(raw) > LIMIT:
+            while stream.read(CHUNK):
+                pass  # to its end, so that a damaged one does not go unnoticed
+            yield too_long(1, raw[: 4 * SHOWN].decode("utf-8", "ignore"))
+            return
+    text = _decode(raw, 1)
+    if isinstance(text, BadRecord):
+        yield text
+    elif text and not text.isspace():
+        yield Document(None, text.replace("\r\n", "\n"), 1)
 
 
 def _read_jsonl(path: Path, text_field: str) -> Iterator[Document | BadRecord]:
-    for line, text in _lines(path):
-        if isinstance(text, BadRecord):
-            yield text
+    decode = json.JSONDecoder().raw_decode  # half the time of json.loads for a short line
+    for line, found in _lines(path):
+        if isinstance(found, BadRecord):
+            yield found
             continue
-        if not text.strip():
+        text = found.strip()
+        if not text:
             continue
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value, end = decode(text)
+        except RecursionError:
+            yield BadRecord("nested too deeply", line, text, "leave the nested field out")
+            continue
+        except ValueError:
+            end = -1
+        if end != len(text):
             yield BadRecord("not JSON", line, text, "write one JSON object a line")
             continue
-        yield _document(value, path, line, text_field)
+        record = document_of(value, line, text_field)
+        if isinstance(record, BadRecord):
+            record.text = text
+        yield record
 
 
 def _read_parquet(path: Path, text_field: str) -> Iterator[Document | BadRecord]:
-    parquet = require("pyarrow.parquet", "corpus")
-    arrow = require("pyarrow", "corpus")
+    parquet, arrow = require("pyarrow.parquet", "corpus"), require("pyarrow", "corpus")
     line = 0
     try:
-        with _open(path) as stream:
-            # Parquet is read from its end, which a decompressor cannot seek to
-            whole = path if path.suffix == ".parquet" else arrow.BufferReader(stream.read())
-        file = parquet.ParquetFile(whole)
-        for batch in file.iter_batches(batch_size=1024):
-            for row in _rows(batch):
-                line += 1
-                if row is None:
-                    yield BadRecord("not UTF-8", line, "", "save the text as UTF-8")
-                else:
-                    yield _document(row, path, line, text_field)
+        with (
+            _seekable(path) as whole,
+            parquet.ParquetFile(whole, buffer_size=CHUNK, pre_buffer=False) as file,
+        ):
+            names = file.schema_arrow.names
+            if text_field not in names:
+                raise BadInput(
+                    f"no column '{text_field}' among {', '.join(names[:20])}",
+                    file=path,
+                    remedy="name the column that holds the text with --text-field",
+                )
+            wanted = list(dict.fromkeys([text_field, *(name for name in FIELDS if name in names)]))
+            for group in range(file.num_row_groups):
+                about = file.metadata.row_group(group)
+                rows = min(ROWS, max(1, BATCH * about.num_rows // max(1, about.total_byte_size)))
+                batches = file.iter_batches(rows, [group], wanted, use_threads=False)
+                for batch in batches:
+                    for row in _rows(batch, text_field):
+                        line += 1
+                        if isinstance(row, BadRecord):
+                            row.line = line
+                            yield row
+                            continue
+                        record = document_of(row, line, text_field)
+                        if isinstance(record, BadRecord):
+                            record.text = json.dumps(row, ensure_ascii=False, default=str)
+                        yield record
     except arrow.ArrowException as error:
         raise BadInput(
-            f"is not a Parquet file that can be read ({str(error).splitlines()[0]})",
+            f"is not a Parquet file that can be read ({' '.join(str(error).split())[:200]})",
             file=path,
             remedy="write the file again",
         ) from None
 
 
-def _rows(batch: Any) -> Iterator[dict[str, Any] | None]:
-    """The rows of a record batch, None for one whose strings are not UTF-8, which Parquet does not check."""
-    try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for number in range(len(batch)):
-            try:
-                yield batch.slice(number, 1).to_pylist()[0]
-            except UnicodeDecodeError:
-                yield None
+def _rows(batch: Any, text_field: str) -> Iterator[dict[str, Any] | BadRecord]:
+    """The rows of a record batch; Parquet checks neither that strings are UTF-8 nor that dates exist."""
+    texts = batch[text_field]
+    if batch.nbytes <= LIMIT:
+        try:
+            yield from batch.to_pylist()
+            return
+        except (ValueError, OverflowError):
+            pass
+    for number in range(len(batch)):
+        try:
+            if batch.slice(number, 1).nbytes > LIMIT:
+                raw = texts[number].as_buffer()
+                if raw is not None and raw.size > LIMIT:
+                    yield too_long(0, raw[: 4 * SHOWN].to_pybytes().decode("utf-8", "ignore"))
+                    continue
+            yield batch.slice(number, 1).to_pylist()[0]
+        except UnicodeDecodeError:
+            yield BadRecord("not UTF-8", 0, "", "save the text as UTF-8")
+        except (ValueError, OverflowError, AttributeError):
+            yield BadRecord("a value that cannot be read", 0, "", "write the row again")
 
 
-def _document(value: Any, path: Path, line: int, text_field: str) -> Document | BadRecord:
+def document_of(value: Any, line: int, text_field: str) -> Document | BadRecord:
+    """The document that a record's value makes; of a bad one the caller fills in the text."""
     if not isinstance(value, dict):
-        return BadRecord("not an object", line, str(value), "write one JSON object a line")
+        return BadRecord("not an object", line, "", "write one JSON object a line")
     text = value.get(text_field)
     if not isinstance(text, str):
-        return BadRecord(
-            f"no text in the field '{text_field}'",
-            line,
-            json.dumps(value, ensure_ascii=False, default=str),
-            "put the document's text there, or name its field with --text-field",
-        )
-    split = value.get("split")
+        remedy = "put the document's text there, or name its field with --text-field"
+        return BadRecord(f"no text in the field '{text_field}'", line, "", remedy)
+    get = value.get
+    name, split = get("id"), get("split")
+    if not isinstance(name, str):
+        name = None if name is None or isinstance(name, dict | list) else str(name)
     return Document(
-        id=_string(str(value.get("id") or "")),
-        text=text,
-        line=line,
-        language=_string(value.get("language") or value.get("lang")),
-        source=_string(value.get("source")),
-        split=split if split in SPLITS else None,
+        _string(name),
+        text,
+        line,
+        _string(get("language") or get("lang")),
+        _string(get("source")),
+        split if split in SPLITS else None,
     )
 
 
 def _string(value: Any) -> str | None:
     """A text with something in it, half surrogate pairs replaced, or None."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) and value else None
-
-
-def _hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | BadRecord]]:
-    with _open(path) as stream:
-        for line, raw in enumerate(stream, 1):
-            raw = raw.rstrip(b"\r\n")
-            if line == 1:
-                if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # its other lines may pass for UTF-8
-                    raise BadInput("not UTF-8 but UTF-16", file=path, line=1, remedy="save the file as UTF-8")
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            try:
-                yield line, raw.decode("utf-8")
-            except UnicodeDecodeError:
-                text = raw.decode("utf-8", "replace")
-                yield line, BadRecord("not UTF-8", line, text, "save the file as UTF-8")
+    """Each line with its number, without its end; one longer than `LIMIT` is never held whole."""
+    for line, found in _batches(path):
+        yield from enumerate(found, line)
 
 
-def _open(path: Path) -> io.BufferedIOBase:
-    if path.suffix == ".gz":
+def _batches(path: Path) -> Iterator[tuple[int, Sequence[str | BadRecord]]]:
+    """Lines that follow each other, with the number of the first.
+
+    They are decoded together where they can be, in half the time that it takes one by one.
+    """
+    line, size = 1, 0
+    held: list[bytes] = []  # the pieces of a line that has not ended yet
+    with open_packed(path) as stream:
+        while chunk := stream.read(CHUNK):
+            end = chunk.find(b"\n") + 1
+            held.append(chunk[: end - 1] if end else chunk)
+            size += len(held[-1])
+            if size > LIMIT:
+                held = [b"".join(held)[: 4 * SHOWN]]
+            if not end:
+                continue
+            yield line, [_line(held, size, path, line)]
+            line += 1
+            last = chunk.rfind(b"\n") + 1
+            if last > end:
+                found = _split(chunk[end : last - 1], line)
+                yield line, found
+                line += len(found)
+            held, size = [chunk[last:]], len(chunk) - last
+    if size:
+        yield line, [_line(held, size, path, line)]
+
+
+def _split(block: bytes, line: int) -> Sequence[str | BadRecord]:
+    try:
+        text = block.decode("utf-8")
+    except UnicodeDecodeError:
+        return [_decode(raw.rstrip(b"\r"), n) for n, raw in enumerate(block.split(b"\n"), line)]
+    return [one.rstrip("\r") for one in text.split("\n")] if "\r" in text else text.split("\n")
+
+
+def _line(held: list[bytes], size: int, path: Path, line: int) -> str | BadRecord:
+    raw = b"".join(held).rstrip(b"\r")
+    if line == 1:
+        raw = _unmarked(raw, path)
+    return too_long(line, raw.decode("utf-8", "ignore")) if size > LIMIT else _decode(raw, line)
+
+
+def _unmarked(raw: bytes, path: Path) -> bytes:
+    """The beginning of a file without the mark of UTF-8."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # its other lines may pass for UTF-8
+        raise BadInput("not UTF-8 but UTF-16", file=path, line=1, remedy="save the file as UTF-8")
+    return raw.removeprefix(b"\xef\xbb\xbf")
+
+
+def _decode(raw: bytes, line: int) -> str | BadRecord:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return BadRecord("not UTF-8", line, raw.decode("utf-8", "replace"), "save the file as UTF-8")
+
+
+def read_at_most(stream: Any, size: int) -> bytes:
+    """The next `size` bytes of a stream, fewer at its end."""
+    pieces: list[bytes] = []
+    while size > 0 and (piece := stream.read(min(size, CHUNK))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def open_packed(path: Path) -> io.BufferedIOBase:
+    """A file's content, unpacked after the ending of its name."""
+    packed = path.suffix.lower()
+    if packed == ".gz":
         if path.stat().st_size == 0:  # which gzip takes for an empty file, xz and zstd for a cut one
             raise EOFError("the file is empty")
         return gzip.open(path, "rb")
-    if path.suffix == ".xz":
+    if packed == ".xz":
         return lzma.open(path, "rb")
-    if path.suffix == ".zst":
+    if packed == ".zst":
         return io.BufferedReader(_Zstd(path))
     return path.open("rb")
+
+
+@contextmanager
+def _seekable(path: Path) -> Iterator[Any]:
+    """The file itself, or its content in a temporary one: Parquet is read from its end."""
+    if path.suffix.lower() not in COMPRESSIONS[1:]:
+        yield path
+        return
+    with tempfile.TemporaryFile() as spool, open_packed(path) as stream:
+        shutil.copyfileobj(stream, spool, CHUNK)
+        yield spool
 
 
 class _Zstd(io.RawIOBase):
@@ -239,21 +446,21 @@ class _Zstd(io.RawIOBase):
         self.zstandard = require("zstandard", "corpus")
         self.raw = path.open("rb")
         self.frame = self.zstandard.ZstdDecompressor().decompressobj()
-        self.ready = b""
+        self.ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self.ready:
-            data = self.frame.unused_data or self.raw.read(4096)
+            data = self.frame.unused_data or self.raw.read(1024)  # which can unpack to 32 MiB
             if not data:
                 if not self.frame.eof:
                     raise EOFError("the last frame is not complete")
                 return 0
             if self.frame.eof:
                 self.frame = self.zstandard.ZstdDecompressor().decompressobj()
-            self.ready = self.frame.decompress(data)
+            self.ready = memoryview(self.frame.decompress(data))
         taken = self.ready[: len(buffer)]
         buffer[: len(taken)] = taken
         self.ready = self.ready[len(taken) :]
@@ -270,3 +477,75 @@ def _zstd_error() -> type[Exception]:
     except ModuleNotFoundError:
         return EOFError
     return zstandard.ZstdError
+
+
+def _walk(source: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
+    """Every visible file under a folder; what is passed by on the way is added to `skipped`."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(Path(error.filename), error)
+
+    for name, folders, files in os.walk(source, onerror=refuse):
+        folder = Path(name)
+        if PROVENANCE in files and folder != source:
+            skipped.append((folder, "made by edgelm"))
+            folders.clear()
+            continue
+        for inside in sorted(folders):
+            hidden = inside.startswith(".")
+            if hidden or (folder / inside).is_symlink():
+                skipped.append((folder / inside, "hidden" if hidden else "a link to a folder"))
+                folders.remove(inside)
+        folders.sort()
+        for inside in files:
+            if inside.startswith("."):
+                skipped.append((folder / inside, "hidden"))
+            else:
+                yield folder / inside
+
+
+def _reason_to_skip(path: Path) -> str | None:
+    about = _stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        return _kind(about.st_mode)
+    if about.st_size == 0:
+        return "empty"
+    if not os.access(path, os.R_OK):
+        raise _unreadable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise BadInput("has a name that is not UTF-8", file=shown, remedy="rename it") from None
+    return None
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        link = path.is_symlink()
+        raise BadInput(
+            "is a link to a file that is not there" if link else "no such file or folder",
+            file=path,
+            remedy="remove the link or restore the file" if link else "check the path",
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> EdgelmError:
+    """The one line for a file or folder that the system does not let us read."""
+    # pyarrow's errors have no strerror, and may have lines
+    reason = error.strerror or " ".join(str(error).split())
+    remedy = {
+        errno.EACCES: "allow yourself to read it (chmod u+rX), or leave it out",
+        errno.ELOOP: "the link leads back to itself: remove it",
+        errno.ENOSPC: f"make room in {tempfile.gettempdir()}, or name another folder in TMPDIR",
+    }.get(error.errno or 0, "check the file")
+    return BadInput(f"cannot be read ({reason})", file=path, remedy=remedy)
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,47 +1,124 @@
-"""Recipes: where documents come from, which are kept, how they are split. YAML in `corpus/recipes/`."""
+"""Recipes: where documents come from, what is done to them, which are kept, how they are split.
 
-from dataclasses import asdict, dataclass, field, fields
+YAML in `corpus/recipes/`. A recipe that `extends` another takes over every key that it does not set itself.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgelm import resources
-from edgelm.corpus.statistics import Statistics
+from edgelm.corpus.near_duplicates import BoilerplateLines, NearDuplicates
 from edgelm.errors import BadInput
 from edgelm.languages import Language
+
+REPAIRS = ("mojibake", "entities", "hyphens", "joins")
+REDACTIONS = ("off", "count", "tags")
+DOCUMENTS = ("lines", "paragraphs", "files")
+EXAMPLE = "start from corpus/recipes/default.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A folder or file of documents with the terms it comes under."""
+    """A folder or file of documents, or a dataset of the Hugging Face hub, with the terms it comes under."""
 
-    path: Path
+    path: Path | None = None
+    """Folder or file; `$VARIABLES` of the environment are filled in."""
+    hub: str | None = None
+    """Instead of a path: a dataset's name on the hub, or the folder of one, read as a stream."""
+    config: str | None = None
+    """The hub dataset's configuration."""
+    split: str = "train"
+    """The hub dataset's split."""
+    name: str | None = None
+    """What documents say their source is; else the folder's name."""
     licence: str = "not stated"
     attribution: str = "not stated"
+    genre: str = "not stated"
+    """Kind of text, for the report: news, government, bible, wiki, stories, web ..."""
+    language: str | None = None
+    """Language of all its documents, where neither records nor names say it."""
+    documents: str = "lines"
+    """What a document is in a text file: each of its `lines`, its `paragraphs`, or the whole of the `files`."""
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("a source has either a 'path' or a 'hub'")
+        if self.documents not in DOCUMENTS:
+            raise ValueError(f"documents '{self.documents}' is none of {', '.join(DOCUMENTS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A bound that each language's own distribution proposes, used only if it is plausible."""
+
+    quantile: float
+    """Of the column over the language's documents that passed the filters before."""
+    between: tuple[float, float]
+    """The plausible range; a proposed value outside it is reported and not used."""
+    otherwise: float
+    """The bound then, and where a language has too few documents to propose one."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quantile < 1:
+            raise ValueError(f"quantile {self.quantile} is not between 0 and 1")
+        low, high = self.between
+        if not low <= self.otherwise <= high:
+            raise ValueError(f"otherwise {self.otherwise} lies outside between [{low}, {high}]")
+
+
+Bound = float | Proposal
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Keep a document whose `column` lies within `min` and `max`; other bounds for conjunctive writing."""
+    """Keep a document whose `column` lies within `min` and `max`, both included.
+
+    `conjunctive` has other bounds for conjunctive writing, `languages` for single languages by code.
+    """
 
     reason: str
     column: str
-    min: float | None = None
-    max: float | None = None
-    conjunctive: dict[str, float] = field(default_factory=dict)
+    min: Bound | None = None
+    max: Bound | None = None
+    conjunctive: Mapping[str, Bound] = field(default_factory=dict)
+    languages: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.reason, str):
             raise ValueError(f"reason {self.reason!r} is not text; put it in quotes")
-        if unknown := set(self.conjunctive) - {"min", "max"}:
-            raise ValueError(f"{self.reason}: conjunctive has no '{sorted(unknown)[0]}', only min and max")
-        for bound in (self.min, self.max, *self.conjunctive.values()):
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
-                raise ValueError(f"{self.reason}: the bound {bound!r} is not a number")
+        own = {"conjunctive": self.conjunctive, **self.languages}
+        for name, bounds in own.items():
+            if unknown := set(bounds) - {"min", "max"}:
+                raise ValueError(f"{self.reason}: {name} has no '{sorted(unknown)[0]}', only min and max")
+        for side in ("min", "max"):
+            object.__setattr__(self, side, self._bound(getattr(self, side)))
+        object.__setattr__(self, "conjunctive", self._bounds(self.conjunctive))
+        object.__setattr__(self, "languages", {code: self._bounds(one) for code, one in self.languages.items()})
 
-    def bounds(self, language: Language | None) -> tuple[float, float]:
-        own = self.conjunctive if language is not None and language.writing == "conjunctive" else {}
-        low, high = own.get("min", self.min), own.get("max", self.max)
-        return (float("-inf") if low is None else low), (float("inf") if high is None else high)
+    def _bounds(self, bounds: Mapping[str, Any]) -> dict[str, Bound | None]:
+        return {side: self._bound(value) for side, value in bounds.items()}
+
+    def _bound(self, value: Any) -> Bound | None:
+        if isinstance(value, Mapping):
+            return Proposal(**{**value, "between": tuple(value["between"])})
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not number and not isinstance(value, Proposal):
+            raise ValueError(f"{self.reason}: the bound {value!r} is not a number")
+        return value
+
+    def bounds(self, language: Language | None) -> tuple[Bound, Bound]:
+        """Lower and upper bound for a language, infinite where there is none."""
+        own: dict[str, Any] = {"min": self.min, "max": self.max}
+        if language is not None:
+            own |= self.conjunctive if language.writing == "conjunctive" else {}
+            own |= self.languages.get(language.code, {})
+        return (
+            float("-inf") if own["min"] is None else own["min"],
+            float("inf") if own["max"] is None else own["max"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +136,24 @@ class SplitRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Mix:
+    """How often each language is seen: by temperature, or evenly up to a number of epochs (UniMax)."""
+
+    temperature: float | None = None
+    """p ~ bytes^(1/temperature): 1 is in proportion, large is even (Conneau et al., 2020)."""
+    unimax_epochs: float | None = None
+    """An even share for each language, but none repeated more often than this (Chung et al., 2023)."""
+
+    def __post_init__(self) -> None:
+        if (self.temperature is None) == (self.unimax_epochs is None):
+            raise ValueError("mix has either a 'temperature' or 'unimax_epochs'")
+        for name, least in (("temperature", 1), ("unimax_epochs", 1)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ValueError(f"{name} {value} is below {least}")
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A whole recipe, resolved: what `corpus build` does is determined by it and by the source bytes."""
 
@@ -68,32 +163,59 @@ class Recipe:
     validation: SplitRule
     test: SplitRule
     text_field: str = "text"
+    repair: tuple[str, ...] | None = REPAIRS
+    """What is mended besides composition (NFC), control characters and blanks; None leaves texts as they are."""
+    identify: bool = True
+    boilerplate: BoilerplateLines | None = None
+    c4_lines: bool = False
+    """Remove the lines that C4's rules remove, before the FineWeb columns are measured."""
+    redact: str = "off"
+    evaluation: tuple[Path, ...] = ()
+    """Files whose text must not be in the corpus."""
+    evaluation_ngram: int = 13
+    near_duplicates: NearDuplicates | None = None
+    mix: Mix = Mix(temperature=1)
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.repair or ()) - set(REPAIRS):
+            raise ValueError(f"no repair '{sorted(unknown)[0]}'; there are {', '.join(REPAIRS)}")
+        if self.redact not in REDACTIONS:
+            raise ValueError(f"redact '{self.redact}' is none of {', '.join(REDACTIONS)}")
 
     def config(self) -> dict[str, Any]:
-        """The recipe as JSON-serialisable values, without the places where sources lie."""
+        """The recipe as JSON-serialisable values, without the places where files lie."""
         config = asdict(self)
-        config["sources"] = [
-            {key: value for key, value in s.items() if key != "path"} for s in config["sources"]
-        ]
+        for source in config["sources"]:
+            del source["path"]
+        config["evaluation"] = [path.name for path in self.evaluation]
         return config
 
 
-def load_recipe(name: str | Path) -> Recipe:
+def load_recipe(name: str | Path, over: str | None = None) -> Recipe:
     """A recipe by name, by YAML file, or the default recipe over a folder or file of documents.
+
+    Args:
+        over: another recipe than the default, by name or YAML file, whose sources `name` takes the place of.
 
     Raises:
         BadInput: no such recipe or path, or the YAML is not a recipe; the message names the key.
     """
     path = Path(name)
+    if over is not None:
+        recipe = load_recipe(over)
+        (source,) = load_recipe(name).sources if not _is_yaml(path) and path.exists() else (None,)
+        if source is None:
+            raise BadInput("is no folder or file of documents", file=name, remedy="--recipe is for those")
+        return replace(recipe, sources=(source,))
     shipped = resources.path("corpus", "recipes", f"{name}.yaml")
-    if path.suffix in (".yaml", ".yml"):
+    if _is_yaml(path):
         return _parse(path, _read(path))
     if path.exists():
         default = resources.path("corpus", "recipes", "default.yaml")
         return _parse(default, {**_read(default), "sources": [{"path": str(path.resolve())}]})
     if shipped.is_file() and len(path.parts) == 1:
         return _parse(shipped, _read(shipped))
-    known = ", ".join(sorted(file.stem for file in shipped.parent.glob("*.yaml")))
+    known = ", ".join(sorted(file.stem for file in resources.path("corpus", "recipes").glob("*.yaml")))
     raise BadInput(
         "no such folder, file or recipe",
         file=name,
@@ -101,10 +223,24 @@ def load_recipe(name: str | Path) -> Recipe:
     )
 
 
+def parse_recipe(path: Path, value: dict[str, Any]) -> Recipe:
+    """The recipe that the values of a YAML file at `path` describe; paths are relative to that file."""
+    return _parse(path, value)
+
+
+def known_columns() -> dict[str, str]:
+    """Every column a filter may name, with what it holds."""
+    return resources.read_yaml(resources.path("corpus", "columns.yaml"))
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml")
+
+
 def _read(path: Path) -> dict[str, Any]:
     value = resources.read_yaml(path)
     if not isinstance(value, dict):
-        raise BadInput("is not a recipe", file=path, remedy="start from corpus/recipes/default.yaml")
+        raise BadInput("is not a recipe", file=path, remedy=EXAMPLE)
     if "extends" in value:
         base = value.pop("extends")
         value = {**_read(resources.path("corpus", "recipes", f"{base}.yaml")), **value}
@@ -112,27 +248,44 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parse(path: Path, value: dict[str, Any]) -> Recipe:
-    columns = {column.name for column in fields(Statistics)}
+    columns = known_columns()
     key = "name"
     try:
-        name = str(value["name"])
+        options: dict[str, Any] = {"name": str(value["name"])}
         key = "sources"
-        sources = tuple(
-            Source(**{**one, "path": (path.parent / one["path"]).resolve()}) for one in value[key]
-        )
+        options[key] = tuple(_source(path, one) for one in value[key])
         key = "filters"
-        filters = tuple(Filter(**one) for one in value[key])
-        for one in filters:
+        options[key] = tuple(Filter(**one) for one in value[key])
+        for one in options[key]:
             if one.column not in columns:
                 raise ValueError(f"no column '{one.column}'; there are {', '.join(sorted(columns))}")
         key = "split"
-        splits = {split: SplitRule(**value[key][split]) for split in ("validation", "test")}
-    except (KeyError, TypeError, ValueError) as error:
+        options |= {split: SplitRule(**value[key][split]) for split in ("validation", "test")}
+        for key, kind in (("boilerplate", BoilerplateLines), ("near_duplicates", NearDuplicates), ("mix", Mix)):
+            if value.get(key) is not None:
+                options[key] = kind(**value[key])
+        key = "evaluation"
+        options[key] = tuple(_path(path, one) for one in value.get(key) or ())
+        for key in ("repair", "identify", "c4_lines", "redact", "text_field", "evaluation_ngram"):
+            if key in value:
+                options[key] = tuple(value[key]) if isinstance(value[key], list) else value[key]
+        key = "text_field, repair or redact"
+        return Recipe(**options)
+    except (KeyError, TypeError, ValueError, BadInput) as error:
         raise BadInput(
-            f"the key '{key}' is missing or wrong ({error})",
-            file=path,
-            remedy="start from corpus/recipes/default.yaml",
+            f"the key '{key}' is missing or wrong ({error})", file=path, remedy=EXAMPLE
         ) from None
-    return Recipe(
-        name, sources, filters, splits["validation"], splits["test"], str(value.get("text_field", "text"))
-    )
+
+
+def _source(file: Path, value: dict[str, Any]) -> Source:
+    if isinstance(value, dict) and value.get("path") is not None:
+        value = {**value, "path": _path(file, value["path"])}
+    return Source(**value)
+
+
+def _path(file: Path, value: str) -> Path:
+    """A path in a recipe, relative to the recipe's own folder."""
+    filled = os.path.expandvars(value)
+    if "$" in filled:
+        raise ValueError(f"the environment has no such variable: {value}")
+    return (file.parent / Path(filled).expanduser()).resolve()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgelm import resources
-from edgelm.corpus.statistics import repair
+from edgelm.corpus.repair import normalise
 from edgelm.errors import BadInput
 
 SPLITS = ("train", "validation", "test")
@@ -105,7 +105,7 @@ class Task:
                     line=line,
                     remedy=f"known: {', '.join(self.labels)}",
                 )
-            yield Example(repair(text), label, language)
+            yield Example(normalise(text), label, language)
 
 
 def load_task(name: str | Path) -> Task:

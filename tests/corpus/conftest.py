@@ -4,6 +4,7 @@ import json
 import lzma
 import random
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as parquet
 import zstandard
 
 from edgelm.corpus.build import build_corpus
-from edgelm.corpus.recipe import load_recipe
+from edgelm.corpus.recipe import Recipe, load_recipe
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +66,16 @@ def write_file() -> Callable[[Path, list[dict[str, Any]]], Path]:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., dict[str, Any]]:
-    """Build a folder, file or recipe with `build_corpus`; returns the manifest."""
+    """Build a folder, file or recipe with `build_corpus`; returns the manifest.
+
+    Options that are fields of a recipe change it. Made-up prose is no language, so nothing is identified unless
+    `identify` is asked for.
+    """
+    of_recipe = {one.name for one in fields(Recipe)}
 
     def work(source: Path | str, output: Path, **options: Any) -> dict[str, Any]:
-        return build_corpus(load_recipe(source), output, **options)
+        changes = {"identify": False} | {name: options.pop(name) for name in of_recipe & set(options)}
+        return build_corpus(replace(load_recipe(source), **changes), output, **options)
 
     return work
 

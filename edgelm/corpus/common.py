@@ -1,0 +1,46 @@
+"""Between the two passes: what is known only once all text was read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgelm.corpus import decontaminate, hyphens, lines
+from edgelm.corpus.measure import Common
+from edgelm.corpus.recipe import Recipe
+
+
+def gather(read: Path, answers: dict[int, dict[str, Any]], folder: Path, recipe: Recipe) -> Common:
+    """Merge the line and word counts of all inputs in `read` and lay the outcome into `folder`."""
+    folder.mkdir(exist_ok=True)
+    groups: dict[str, list[int]] = {}
+    for number in sorted(answers):
+        groups.setdefault(answers[number]["group"], []).append(number)
+    boilerplate = {}
+    if recipe.boilerplate:
+        for place, (group, numbers) in enumerate(sorted(groups.items())):
+            counted = [_line_counts(read, number) for number in numbers]
+            keys, counts = lines.merge((keys, counts) for keys, counts, _ in counted)
+            documents = sum(int(count) for _, _, count in counted)
+            boilerplate[group] = folder / f"boilerplate-{place:04d}.npy"
+            np.save(boilerplate[group], lines.boilerplate(keys, counts, documents, recipe.boilerplate))
+    words = None
+    broken: list[int] = []
+    if "hyphens" in (recipe.repair or ()):
+        words = folder / "hyphens.npy"
+        parts = [hyphens.WordCounts.load(read / f"{number:05d}.words.npz") for number in sorted(answers)]
+        found = hyphens.breaks(parts)
+        np.save(words, found.keys)
+        broken = [
+            number for number, part in zip(sorted(answers), parts, strict=True) if hyphens.is_broken(part, found)
+        ]
+    evaluation = None
+    if recipe.evaluation:
+        evaluation = folder / "evaluation"
+        decontaminate.load_evaluation(recipe.evaluation, recipe.evaluation_ngram).save(evaluation)
+    return Common(boilerplate, words, frozenset(broken), evaluation)
+
+
+def _line_counts(read: Path, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    with np.load(read / f"{number:05d}.lines.npz") as found:
+        return found["keys"], found["counts"], found["documents"]
