@@ -202,8 +202,10 @@ PROGRAMS: dict[str, Callable[[list[str]], list[int]]] = {
     "text-dedup, 2 words": lambda texts: _text_dedup(texts, 2, 0.5),
     "text-dedup, 2 words, xxh3": lambda texts: _text_dedup(texts, 2, 0.5, "xxh3"),
     "text-dedup, 1 word": lambda texts: _text_dedup(texts, 1, 0.7),
+    "text-dedup, 1 word, 0.8": lambda texts: _text_dedup(texts, 1, 0.8),
     "datatrove, default": _datatrove,
     "datatrove, 2 words": lambda texts: _datatrove(texts, 2),
+    "datatrove, 1 word": lambda texts: _datatrove(texts, 1),
     "rensa, words": _rensa,
     "rensa, 5 characters": lambda texts: _rensa(texts, 5),
 }

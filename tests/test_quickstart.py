@@ -13,7 +13,7 @@ import pytest
 
 from edgelm import quickstart
 from edgelm.corpus.build import build_corpus
-from edgelm.corpus.readers import find_files
+from edgelm.corpus.files import find_files
 from edgelm.corpus.recipe import load_recipe
 from edgelm.languages import load_languages
 from edgelm.progress import Progress

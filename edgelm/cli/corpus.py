@@ -35,7 +35,8 @@ def build(
         typer.Option(help="File or folder of evaluation data whose text must not be in the corpus."),
     ] = None,
     recipe_name: Annotated[
-        str | None, typer.Option("--recipe", help="Recipe to use for a folder or file; `default` if not given.")
+        str | None,
+        typer.Option("--recipe", help="Recipe to use for a folder or file; `default` if not given."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; as many as there are cores by default.")
@@ -44,7 +45,8 @@ def build(
         Literal["local", "ray"], typer.Option(help="Where the work is done; the result is the same.")
     ] = "local",
     ray_address: Annotated[
-        str | None, typer.Option(help="Ray cluster, such as ray://host:10001; else RAY_ADDRESS or this machine.")
+        str | None,
+        typer.Option(help="Ray cluster, such as ray://host:10001; else RAY_ADDRESS or this machine."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -81,7 +83,7 @@ def report(
     corpus: Corpus,
     show: Annotated[bool, typer.Option("--open", help="Open report.html in the browser.")] = False,
 ) -> None:
-    """What is in a corpus: documents kept and rejected, sources, duplicates, thresholds, the mix of languages."""
+    """What is in a corpus: documents kept and rejected, sources, thresholds, the mix of languages."""
     from edgelm.corpus.report import read_manifest
     from edgelm.corpus.tables import mix_table, sources_table, table, thresholds_table
 
@@ -105,7 +107,9 @@ def tune(
     corpus: Corpus,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A bound, as word_length.max=12, zul:too_short.min=4 or capitals.max=none."),
+        typer.Option(
+            "--set", help="A bound, as word_length.max=12, zul:too_short.min=4 or capitals.max=none."
+        ),
     ] = None,
     propose: Annotated[
         bool, typer.Option(help="Show the bounds that each language's own distribution proposes.")
@@ -183,7 +187,9 @@ def diff(
 
 @app.command()
 def langid(
-    file: Annotated[Path, typer.Argument(help="Text of one line each, any format that can be read; - is stdin.")],
+    file: Annotated[
+        Path, typer.Argument(help="Text of one line each, any format that can be read; - is stdin.")
+    ],
     summary: Annotated[bool, typer.Option(help="Only how many lines are in each language.")] = False,
 ) -> None:
     """Identify the language of each line or document: eleven South African languages, or `other`."""
@@ -206,7 +212,9 @@ def langid(
     records = (
         (line.rstrip("\n") for line in sys.stdin)
         if str(file) == "-"
-        else (line for one in read_records(file) if isinstance(one, Document) for line in one.text.split("\n"))
+        else (
+            line for one in read_records(file) if isinstance(one, Document) for line in one.text.split("\n")
+        )
     )
     for text in records:
         if text.strip():
@@ -224,7 +232,8 @@ def langid(
 @app.command("langid-train")
 def langid_train(
     sources: Annotated[
-        list[Path], typer.Argument(help="Folders or files of labelled text; the file's name says the language.")
+        list[Path],
+        typer.Argument(help="Folders or files of labelled text; the file's name says the language."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the identifier to.")],
 ) -> None:

@@ -11,7 +11,7 @@ The first two keep what is finished when a build is killed, and take the work up
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ from edgelm import artifacts
 from edgelm.corpus import report, summary
 from edgelm.corpus.decide import Decisions, decide
 from edgelm.corpus.engine import Engine, open_engine
+from edgelm.corpus.files import list_files
 from edgelm.corpus.ingest import Input, ingest
-from edgelm.corpus.readers import find_files, skipped_files
-from edgelm.corpus.recipe import Recipe
+from edgelm.corpus.recipe import Recipe, Source
 from edgelm.corpus.splits import assign_splits
 from edgelm.corpus.table import Table
 from edgelm.corpus.write import save_decisions, write_language
 from edgelm.errors import BadInput
 from edgelm.extras import require
-from edgelm.languages import Language, get_language, load_languages
+from edgelm.languages import get_language, load_languages
 from edgelm.progress import Progress
 
 LARGE = 2_000_000  # bytes
@@ -64,20 +64,20 @@ def build_corpus(
     inputs, skipped = _inputs(recipe, output)
 
     def work(partial: Path) -> dict[str, Any]:
-        scratch = partial / "work"
+        scratch, cleared = partial / "work", partial / "cleared"
+        shutil.rmtree(cleared, ignore_errors=True)  # there if a run was killed while it cleared its work away
         with open_engine(engine, workers, address) as run:
-            shards = _measure_all(inputs, scratch, recipe, forced, run, progress)
+            shards, contamination = _measure_all(inputs, scratch, recipe, forced, run, progress)
             table = Table(shards)
             _cluster(table, scratch, recipe, progress)
             decisions = decide(table, recipe, languages)
             check_kept(decisions, recipe)
             splits = assign_splits(table, decisions.kept, recipe)
-            manifest = write_corpus(
-                table, decisions, splits, recipe, partial, run, progress, _facts(inputs, skipped, table)
-            )
-        shutil.rmtree(scratch)
+            facts = {**_facts(inputs, skipped, table), "contamination": contamination}
+            manifest = write_corpus(table, decisions, splits, recipe, partial, run, progress, facts)
         artifacts.write_json(partial / "manifest.json", manifest)
         report.write(partial, manifest, recipe, languages)
+        shutil.rmtree(scratch.rename(cleared))
         return {name: manifest[name] for name in ("documents", "kept", "bytes")}
 
     artifacts.build(
@@ -99,24 +99,53 @@ def _inputs(recipe: Recipe, output: Path) -> tuple[list[Input], list[tuple[str, 
     """Every file and dataset to read, in order, and the files that are passed over, with the reason."""
     inputs: list[Input] = []
     skipped: list[tuple[str, str]] = []
-    for source in recipe.sources:
+    for number, source in enumerate(recipe.sources):
+        prefix = f"{_name(recipe.sources, number)}/" if len(recipe.sources) > 1 else ""
         if source.path is None:
-            inputs.append(Input(len(inputs), source, None, None))
+            inputs.append(Input(len(inputs), source, None, None, prefix))
             continue
-        for file in find_files(source.path):
+        listing = list_files(source.path)
+        for file in listing.files:
             if output.absolute() not in file.absolute().parents:
-                inputs.append(Input(len(inputs), source, file, source.path))
-        skipped += [(path.name, reason) for path, reason in skipped_files(source.path)]
+                inputs.append(Input(len(inputs), source, file, source.path, prefix))
+        skipped += [(path.name, reason) for path, reason in listing.skipped]
     if not inputs:
         raise BadInput("the recipe names no sources", remedy="give a folder of text instead of the recipe")
+    terms: dict[str, dict[str, str]] = {}
+    for one in inputs:
+        if terms.setdefault(one.group, _terms(one.source)) != _terms(one.source):
+            raise BadInput(
+                f"two sources with different terms are named '{one.group}'",
+                file=one.source.path,
+                remedy="give one of them another name: in the recipe",
+            )
     return inputs, skipped
 
 
+def _name(sources: Sequence[Source], number: int) -> str:
+    """What tells the documents of a source from those of others in their ids."""
+    names = [
+        one.name or (one.path.name.split(".")[0] if one.path else str(one.hub).rsplit("/", 1)[-1])
+        for one in sources[: number + 1]
+    ]
+    return names[-1] if names.count(names[-1]) == 1 else f"{names[-1]}-{names.count(names[-1])}"
+
+
+def _terms(source: Source) -> dict[str, str]:
+    return {name: getattr(source, name) for name in ("licence", "attribution", "genre")}
+
+
 def _measure_all(
-    inputs: Sequence[Input], scratch: Path, recipe: Recipe, forced: str | None, run: Engine, progress: Progress
-) -> list[Path]:
-    """The two passes over the texts; returns the measured shards in order."""
-    from edgelm.corpus.common import gather
+    inputs: Sequence[Input],
+    scratch: Path,
+    recipe: Recipe,
+    forced: str | None,
+    run: Engine,
+    progress: Progress,
+) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The two passes over the texts; measured shards in order, and what of evaluation files is in them."""
+    from edgelm.corpus.common import contamination, gather
+    from edgelm.corpus.measure import measure_shard
 
     read, measured = scratch / "read", scratch / "measured"
     for folder in (read, measured):
@@ -130,7 +159,9 @@ def _measure_all(
             answers[jobs[index][0].number] = answer
             step(jobs[index][0].size, jobs[index][0].name)
     common = gather(read, answers, scratch / "common", recipe)
-    shards = [(name, answers[number]["group"]) for number in sorted(answers) for name in answers[number]["shards"]]
+    shards = [
+        (name, answers[number]["group"]) for number in sorted(answers) for name in answers[number]["shards"]
+    ]
     outputs = [measured / name for name, _ in shards]
     todo = [
         (read / name, group, output, common, recipe)
@@ -139,12 +170,10 @@ def _measure_all(
     ]
     todo.sort(key=lambda job: -job[0].stat().st_size)
     total = sum(job[0].stat().st_size for job in todo)
-    from edgelm.corpus.measure import measure_shard
-
     with progress.track(total, "measuring documents") as step:
         for index, _ in run.map(measure_shard, todo, total):
             step(todo[index][0].stat().st_size)
-    return outputs
+    return outputs, contamination(common, outputs)
 
 
 def _cluster(table: Table, scratch: Path, recipe: Recipe, progress: Progress) -> None:
@@ -195,9 +224,7 @@ def write_corpus(
     """Write the shards of a decided corpus in parallel over languages; returns its manifest."""
     decided = output / "decided"
     arrays = {name: table[name] for name in ("cluster", "cluster_size")}
-    save_decisions(
-        decided, arrays | {"first": decisions.first, "failed": decisions.failed, "split": splits}
-    )
+    save_decisions(decided, arrays | {"first": decisions.first, "failed": decisions.failed, "split": splits})
     samples = summary.choose_samples(table, decisions)
     language, codes = table.codes("language")
     jobs: list[tuple[Any, ...]] = []
@@ -229,12 +256,7 @@ def write_corpus(
 
 def _facts(inputs: Sequence[Input], skipped: list[tuple[str, str]], table: Table) -> dict[str, Any]:
     """What the manifest says of the sources besides counts."""
-    terms: dict[str, dict[str, str]] = {}
-    for one in inputs:
-        terms.setdefault(
-            one.group,
-            {name: getattr(one.source, name) for name in ("licence", "attribution", "genre")},
-        )
+    terms = {one.group: _terms(one.source) for one in inputs}
     return {
         "guessed": int(table["guessed"].sum()),
         "terms": dict(sorted(terms.items())),

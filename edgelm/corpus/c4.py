@@ -2,7 +2,7 @@
 
 After `C4QualityFilter` with `filter_no_terminal_punct=False` and its other defaults: citation marks go; so do
 lines with fewer than three words, with a word of more than 1000 characters, or about JavaScript, cookies and
-policies. What is left is counted in sentences of `edgelm.corpus.tokens`.
+policies. What is left is counted in `edgelm.corpus.sentences`.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,9 @@ from numba import njit
 
 from edgelm.corpus.characters import LOWER, flatten
 from edgelm.corpus.gopher import to_columns
+from edgelm.corpus.sentences import count_sentences
 from edgelm.corpus.token_tables import DECIMAL, NEWLINE, SPACE, Tables, read_rules
-from edgelm.corpus.tokens import Words, count_sentences, make_tables, make_words, tokenize
+from edgelm.corpus.tokens import STARTS, make_tables, make_words, tokenize
 
 FEWEST_WORDS = 3
 LONGEST_WORD = 1000
@@ -122,8 +123,8 @@ def rebuild(texts: Sequence[str], starts: np.ndarray, cleaned: Cleaned) -> list[
 
 @njit(cache=True, nogil=True)
 def _measure(
-    codes: np.ndarray, starts: np.ndarray, tables: Tables, phrases: Phrases, words: Words, lower: np.ndarray,
-    cleaned: Cleaned, values: np.ndarray,
+    codes: np.ndarray, starts: np.ndarray, tables: Tables, phrases: Phrases, words: np.ndarray,
+    lower: np.ndarray, cleaned: Cleaned, values: np.ndarray,
 ) -> None:  # fmt: skip
     for document in range(len(starts) - 1):
         first, last = starts[document], starts[document + 1]
@@ -134,7 +135,7 @@ def _measure(
 
 @njit(cache=True, nogil=True)
 def clean_document(
-    codes: np.ndarray, first: int, last: int, tables: Tables, phrases: Phrases, words: Words, count: int,
+    codes: np.ndarray, first: int, last: int, tables: Tables, phrases: Phrases, words: np.ndarray, count: int,
     lower: np.ndarray, cleaned: Cleaned, document: int, row: np.ndarray,
 ) -> int:  # fmt: skip
     """Append codes[first:last] to `cleaned`, fill `row` with `NAMES`; how many tokens the lines kept have.
@@ -157,7 +158,7 @@ def clean_document(
             changed |= codes[at] != LINE_FEED
             at += 2 if pair else 1
         begin_token = token
-        while token < count and words.starts[token] < end:
+        while token < count and words[STARTS, token] < end:
             token += 1
         while start < end and classes[codes[start]] & SPACE:
             start += 1
@@ -182,7 +183,7 @@ def clean_document(
                 stop += 1
             # an empty piece matters where it begins a line
             cleaned.pieces[0, piece], cleaned.pieces[1, piece] = position, stop
-            cleaned.pieces[2, piece] = position == start and line > begin
+            cleaned.pieces[2, piece] = position == start
             piece += 1
             for one in range(position, stop):
                 out[to] = codes[one]

@@ -25,8 +25,9 @@ def card(manifest: dict[str, Any], recipe: Recipe, languages: dict[str, Language
         lines += _data_files(code, {name for name in SPLITS if one["splits"][name]["documents"]})
     lines += ["---", "", f"# Corpus built with the edgelm recipe `{recipe.name}`", ""]
     lines += [
-        f"{manifest['kept']:,} of {manifest['documents']:,} documents were kept, {manifest['bytes'] / 1e6:,.1f} MB "
-        "of text. `report.html` shows what became of the others, `rejected/` holds them with every reason.",
+        f"{manifest['kept']:,} of {manifest['documents']:,} documents were kept, "
+        f"{manifest['bytes'] / 1e6:,.1f} MB of text. "
+        "`report.html` shows what became of the others; `rejected/` holds them, with every reason.",
         "",
     ]
     lines += _markdown(*tables.table(manifest))
@@ -52,12 +53,12 @@ def _limits(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:
     if manifest["guessed"]:
         limits.append(f"Of {manifest['guessed']:,} documents nothing said the language: it was guessed.")
     limits.append(
-        "Near-duplicates are found by chance, the likelier the more alike they are (`report.html` has the curve)."
+        "Near-duplicates are found by chance, the likelier the more alike they are (see `report.html`)."
         if recipe.near_duplicates
         else "Only exact duplicates, up to case, digits, punctuation and spacing, were removed."
     )
     limits.append(
-        "E-mail addresses, telephone, identity and card numbers are tags; names and addresses of people are not."
+        "E-mail addresses, telephone, identity and card numbers are tags; names and addresses are not."
         if recipe.redact == "tags"
         else "Nothing personal was redacted."
     )
@@ -66,7 +67,9 @@ def _limits(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:
         if recipe.evaluation
         else "No evaluation data was looked for: a test set may be in it."
     )
-    limits.append("Nobody has read all of it. It may hold errors, prejudice, and text that is none of the language.")
+    limits.append(
+        "Nobody has read all of it. It may hold errors, prejudice, and text that is none of the language."
+    )
     return limits
 
 

@@ -1,7 +1,7 @@
 """Texts as arrays of code points, and what kind of character each code point is.
 
-The kernels that measure documents are compiled with numba and read a batch of texts as one flat array: `flatten`
-makes it, `KINDS[code]` tells letters from digits, `LOWER[code]` folds case.
+The kernels that measure documents are compiled with numba and read a batch of texts as one flat array:
+`flatten` makes it, `KINDS[code]` tells letters from digits, `LOWER[code]` folds case.
 """
 
 import unicodedata

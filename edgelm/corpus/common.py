@@ -1,12 +1,14 @@
 """Between the two passes: what is known only once all text was read."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgelm.corpus import decontaminate, hyphens, lines
-from edgelm.corpus.measure import Common
+from edgelm.corpus.measure import Common, grams_file
 from edgelm.corpus.recipe import Recipe
 
 
@@ -32,13 +34,28 @@ def gather(read: Path, answers: dict[int, dict[str, Any]], folder: Path, recipe:
         found = hyphens.breaks(parts)
         np.save(words, found.keys)
         broken = [
-            number for number, part in zip(sorted(answers), parts, strict=True) if hyphens.is_broken(part, found)
+            number
+            for number, part in zip(sorted(answers), parts, strict=True)
+            if hyphens.is_broken(part, found)
         ]
     evaluation = None
     if recipe.evaluation:
         evaluation = folder / "evaluation"
         decontaminate.load_evaluation(recipe.evaluation, recipe.evaluation_ngram).save(evaluation)
     return Common(boilerplate, words, frozenset(broken), evaluation)
+
+
+def contamination(common: Common, measured: Sequence[Path]) -> list[dict[str, Any]]:
+    """For each evaluation file how many of its items the documents hold; none where no file was given."""
+    if common.evaluation is None:
+        return []
+    grams = np.concatenate([np.zeros(0, dtype=np.int64), *(np.load(grams_file(shard)) for shard in measured)])
+    found = decontaminate.Contamination.load(common.evaluation).report(np.unique(grams))
+    paths = [Path(os.path.abspath(str(one["file"]))) for one in found]
+    root = os.path.commonpath([path.parent for path in paths])  # where they lie is no result
+    return [
+        {**one, "file": path.relative_to(root).as_posix()} for one, path in zip(found, paths, strict=True)
+    ]
 
 
 def _line_counts(read: Path, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from edgelm.corpus import c4, fineweb, gopher
 from edgelm.corpus.characters import LOWER, flatten
 from edgelm.corpus.seen import Seen, make_seen
 from edgelm.corpus.token_tables import Tables
-from edgelm.corpus.tokens import Words, make_tables, make_words, tokenize
+from edgelm.corpus.tokens import make_tables, make_words, tokenize
 
 NAMES = gopher.REPETITION + gopher.QUALITY + c4.NAMES + fineweb.NAMES
 COUNTS = gopher.COUNTS + c4.NAMES + fineweb.COUNTS
@@ -40,7 +40,7 @@ def measure(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
 
 @njit(cache=True, nogil=True)
 def _measure(
-    codes: np.ndarray, starts: np.ndarray, tables: Tables, phrases: c4.Phrases, words: Words, seen: Seen,
+    codes: np.ndarray, starts: np.ndarray, tables: Tables, phrases: c4.Phrases, words: np.ndarray, seen: Seen,
     tokens: np.ndarray, lower: np.ndarray, cleaned: c4.Cleaned, values: np.ndarray,
 ) -> None:  # fmt: skip
     classes = tables.classes

@@ -1,6 +1,6 @@
 """Which documents are kept, and why the others are not: predicates over measured columns.
 
-Nothing here reads a text, so that a million documents are decided in less than a second, as often as one likes.
+Nothing here reads a text: a million documents are decided in less than a second, as often as one likes.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelm.corpus.recipe import Bound, Filter, Proposal, Recipe
+from edgelm.corpus.recipe import Bound, Proposal, Recipe
 from edgelm.corpus.table import Table
 from edgelm.errors import BadInput
 from edgelm.languages import Language
@@ -25,7 +25,7 @@ class Decisions:
 
     Attributes:
         names: every reason there is; first what was found in reading, then the filters', then duplicates.
-        first: int16 [documents], the first reason by its place in `names`, or -1 for a document that is kept.
+        first: int32 [documents], the first reason by its place in `names`, or -1 for a document that is kept.
         failed: uint64 [documents], one bit for each filter that the document fails, whatever came before.
         thresholds: for each filter and language the bounds used, and how a proposed one was judged.
     """
@@ -52,8 +52,8 @@ class Decisions:
 def decide(table: Table, recipe: Recipe, languages: Mapping[str, Language]) -> Decisions:
     """Decide over all documents of a table after the filters of `recipe`.
 
-    Of the documents of one cluster of duplicates that pass every filter, the one with the most letters stays,
-    of several such the first.
+    Of the documents of one cluster of duplicates that pass every filter, one stays: rather one that is likely
+    in the language it is said to be in, then the one with the most letters, then the first.
 
     Raises:
         BadInput: the recipe has a filter over a column that was not measured.
@@ -64,18 +64,18 @@ def decide(table: Table, recipe: Recipe, languages: Mapping[str, Language]) -> D
     found, found_names = table.codes("reading")
     names = found_names + tuple(dict.fromkeys([one.reason for one in recipe.filters])) + DUPLICATES
     place = {name: index for index, name in reversed(list(enumerate(names)))}
-    first = found.astype(np.int16)
+    first = found.astype(np.int32)
     readable = first < 0
     failed = np.zeros(len(table), dtype=np.uint64)
     thresholds = []
     for bit, rule in enumerate(recipe.filters):
-        values = _values(table, rule, language, len(codes), readable)
+        values = judged(table, rule.column, language, len(codes), readable)
         low = np.full(len(codes), -np.inf, dtype=np.float32)
         high = np.full(len(codes), np.inf, dtype=np.float32)
         for number, code in enumerate(codes):
             bounds = rule.bounds(languages.get(code))
             own = _Proposed(values, first, language, number)
-            low[number], high[number] = (own.value(bound) for bound in bounds)
+            low[number], high[number] = map(own.value, ("min", "max"), bounds)
             thresholds.append(
                 {"reason": rule.reason, "column": rule.column, "language": code}
                 | {
@@ -99,31 +99,37 @@ class _Proposed:
         self.values, self.first, self.language, self.number = values, first, language, number
         self.notes: list[dict[str, Any]] = []
 
-    def value(self, bound: Bound) -> float:
+    def value(self, side: str, bound: Bound) -> float:
         if not isinstance(bound, Proposal):
             return bound
         own = self.values[(self.first < 0) & (self.language == self.number)]
+        own = own[~np.isnan(own)]
         if len(own) < FEWEST_TO_PROPOSE:
             return bound.otherwise
         value = float(np.quantile(own, bound.quantile))
         low, high = bound.between
         plausible = low <= value <= high
-        self.notes.append({"value": round(value, 4), "between": [low, high], "used": plausible})
+        self.notes.append({"side": side, "value": round(value, 4), "between": [low, high], "used": plausible})
         return value if plausible else bound.otherwise
 
 
-def _values(
-    table: Table, rule: Filter, language: np.ndarray, languages: int, readable: np.ndarray
+def judged(
+    table: Table, column: str, language: np.ndarray, languages: int, readable: np.ndarray
 ) -> np.ndarray:
-    """The column that a filter judges: a measured one, or one that follows from others over all documents."""
-    if rule.column in DERIVED:
-        return DERIVED[rule.column](table, language, languages, readable)
-    if rule.column not in table:
+    """The column that a filter judges: a measured one, or one that follows from others over all documents.
+
+    Args:
+        language: the number of each document's language, of so many `languages`.
+        readable: whether each document is one; bool [documents].
+    """
+    if column in DERIVED:
+        return DERIVED[column](table, language, languages, readable)
+    if column not in table and len(table):
         raise BadInput(
-            f"no column '{rule.column}' was measured, which the filter '{rule.reason}' needs",
+            f"no column '{column}' was measured, which a filter needs",
             remedy="build the corpus with a recipe that measures it",
         )
-    return table[rule.column]
+    return table[column]
 
 
 def _missing_diacritics(
@@ -145,7 +151,7 @@ def _source_placeholders(
 ) -> np.ndarray:
     """Share of the documents of the same source and language that hold a placeholder of software.
 
-    Prose holds none. A file of interface strings does in some, and then its other strings are no prose either.
+    Prose holds none. A file of interface strings does in some, and then its others are no prose either.
     """
     source, names = table.codes("source")
     group = source * languages + language
@@ -169,7 +175,10 @@ def _mark_duplicates(table: Table, first: np.ndarray, place: Mapping[str, int]) 
     if not len(rows):
         return
     came = table["row"][rows] if "row" in table else rows
-    order = rows[np.lexsort((came, -letters[rows], cluster[rows]))]
+    doubtful = np.zeros(len(rows), dtype=bool)
+    if "language_probability" in table:
+        doubtful = table["language_probability"][rows] < 0.5  # not so where it is unknown
+    order = rows[np.lexsort((came, -letters[rows], doubtful, cluster[rows]))]
     begins = np.concatenate([[True], cluster[order[1:]] != cluster[order[:-1]]])
     best = order[begins][np.cumsum(begins) - 1]
     losers = order != best

@@ -107,7 +107,8 @@ class Contamination:
     def load(folder: Path) -> "Contamination":
         """Open what `save` wrote."""
         named = json.loads((folder / "names.json").read_text())
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        # "c" for the kernels: arrays that may be written are of the type they were compiled for
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS}
         return Contamination(tuple(named["names"]), named["ngram"], **arrays)
 
 
@@ -248,6 +249,19 @@ def _shift(size: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
+def _place(grams: np.ndarray, gram: np.uint64) -> int:
+    """Where a hash is among sorted ones, -1 if nowhere; NumPy's own search takes seconds to compile."""
+    first, last = 0, len(grams)
+    while first < last:
+        middle = (first + last) // 2
+        if grams[middle] < gram:
+            first = middle + 1
+        else:
+            last = middle
+    return first if first < len(grams) and grams[first] == gram else -1
+
+
+@njit(cache=True, nogil=True)
 def _find(
     words: np.ndarray,
     word_starts: np.ndarray,
@@ -265,8 +279,12 @@ def _find(
     shift = _shift(len(table))
     longest = lengths[-1]
     # sums[i] is the polynomial of the first i words, so that of a window is a difference of two
-    sums = np.empty(np.max(np.diff(word_starts)) + 1 if count else 1, dtype=np.uint64)
-    powers = np.ones(longest + 1, dtype=np.uint64)
+    most = 0
+    for text in range(count):
+        most = max(most, word_starts[text + 1] - word_starts[text])
+    sums = np.empty(most + 1, dtype=np.uint64)
+    powers = np.empty(longest + 1, dtype=np.uint64)
+    powers[0] = 1
     for at in range(longest):
         powers[at + 1] = powers[at] * FACTOR
     for text in range(count):
@@ -281,14 +299,16 @@ def _find(
                 place = gram >> shift
                 if not (table[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1):
                     continue
-                where = np.searchsorted(grams, gram)
-                if where == len(grams) or grams[where] != gram:
+                where = _place(grams, gram)
+                if where < 0:
                     continue
                 counts[text] += 1
                 if files[text] < 0 or gram_files[where] < files[text]:
                     files[text] = gram_files[where]
                 if found == len(places):
-                    places = np.concatenate((places, np.empty(found, dtype=np.int64)))
+                    longer = np.empty(2 * found, dtype=np.int64)
+                    longer[:found] = places
+                    places = longer
                 places[found] = where
                 found += 1
     return counts, files, places[:found]

@@ -77,7 +77,9 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     """Nested mappings as one, keys joined by dots; filters by their reason."""
     if isinstance(value, dict):
         return {
-            key: leaf for part, one in value.items() for key, leaf in _flat(one, f"{name}.{part}".strip(".")).items()
+            key: leaf
+            for part, one in value.items()
+            for key, leaf in _flat(one, f"{name}.{part}".strip(".")).items()
         }
     if isinstance(value, list) and value and isinstance(value[0], dict) and "reason" in value[0]:
         return {key: leaf for one in value for key, leaf in _flat(one, f"{name}.{one['reason']}").items()}

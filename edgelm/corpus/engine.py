@@ -31,12 +31,14 @@ class Engine(Protocol):
 
 
 @contextmanager
-def open_engine(name: str = "local", workers: int | None = None, address: str | None = None) -> Iterator[Engine]:
+def open_engine(
+    name: str = "local", workers: int | None = None, address: str | None = None
+) -> Iterator[Engine]:
     """An engine by name, until the block ends.
 
     Args:
         workers: processes of the local engine; as many as there are cores by default.
-        address: of the Ray cluster; by default the one that RAY_ADDRESS or this machine names, else a new one.
+        address: of the Ray cluster; by default the one that RAY_ADDRESS names, else a new one.
 
     Raises:
         BadInput: no such engine.

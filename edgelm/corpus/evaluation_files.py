@@ -90,11 +90,17 @@ def _unpacked(path: Path) -> bytes:
         return lzma.decompress(data)
     if path.suffix == ".zst":
         zstandard = require("zstandard", "corpus")
-        try:
-            with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as stream:
-                return bytes(stream.read())
-        except zstandard.ZstdError as error:
-            raise EOFError(str(error)) from None
+        frames = []
+        while data:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            try:
+                frames.append(frame.decompress(data))
+            except zstandard.ZstdError as error:
+                raise EOFError(str(error)) from None
+            if not frame.eof:
+                raise EOFError("the last frame is not complete")
+            data = frame.unused_data
+        return b"".join(frames)
     return data
 
 

@@ -10,9 +10,9 @@ from numba import njit
 
 from edgelm.corpus.characters import flatten
 from edgelm.corpus.gopher import to_columns
-from edgelm.corpus.seen import Seen, add, empty, make_seen, span_hash
+from edgelm.corpus.seen import COUNT, Seen, add, empty, make_seen, span_hash
 from edgelm.corpus.token_tables import SPACE, TERMINAL, Tables
-from edgelm.corpus.tokens import Words, make_tables, make_words, tokenize
+from edgelm.corpus.tokens import make_tables, make_words, tokenize
 
 SHORT_LINE = 30
 NAMES = (
@@ -44,7 +44,7 @@ def columns(texts: Sequence[str]) -> dict[str, np.ndarray]:
 
 @njit(cache=True, nogil=True)
 def _measure(
-    codes: np.ndarray, starts: np.ndarray, tables: Tables, words: Words, seen: Seen, values: np.ndarray
+    codes: np.ndarray, starts: np.ndarray, tables: Tables, words: np.ndarray, seen: Seen, values: np.ndarray
 ) -> None:
     for document in range(len(starts) - 1):
         first, last = starts[document], starts[document + 1]
@@ -75,7 +75,7 @@ def measure_lines(
         lines += 1
         terminal += classes[codes[end - 1]] & TERMINAL != 0
         short += end - start <= SHORT_LINE
-        if newlines and seen.counts[add(seen, mask, span_hash(codes, start, end), start)] > 1:
+        if newlines and seen.marks[add(seen, mask, span_hash(codes, start, end), start), COUNT] > 1:
             repeated += end - start
     row[0] = lines
     row[1] = (terminal / lines if terminal else 1.0) if lines else 0.0

@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 
 from edgelm.corpus.characters import flatten
-from edgelm.corpus.seen import ONE, Seen, add, empty, make_seen, span_hash
+from edgelm.corpus.seen import COUNT, FIRST, ONE, Seen, add, empty, make_seen, span_hash
 from edgelm.corpus.token_tables import LETTER, MULTIPLIER, NEWLINE, SPACE, SYMBOL, Tables
-from edgelm.corpus.tokens import Words, make_tables, make_words, tokenize
+from edgelm.corpus.tokens import ENDS, STARTS, make_tables, make_words, tokenize
 
 TOP_N_GRAMS = (2, 3, 4)
 DUPLICATE_N_GRAMS = (5, 6, 7, 8, 9, 10)
@@ -89,7 +89,7 @@ def make_tokens(characters: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _measure(
-    codes: np.ndarray, starts: np.ndarray, tables: Tables, words: Words, seen: Seen, tokens: np.ndarray,
+    codes: np.ndarray, starts: np.ndarray, tables: Tables, words: np.ndarray, seen: Seen, tokens: np.ndarray,
     values: np.ndarray,
 ) -> None:  # fmt: skip
     for document in range(len(starts) - 1):
@@ -102,14 +102,14 @@ def _measure(
 
 @njit(cache=True, nogil=True)
 def measure_quality(
-    codes: np.ndarray, first: int, last: int, classes: np.ndarray, words: Words, count: int,
+    codes: np.ndarray, first: int, last: int, classes: np.ndarray, words: np.ndarray, count: int,
     tokens: np.ndarray, row: np.ndarray,
 ) -> None:  # fmt: skip
     """Fill `row` with `QUALITY`, and `tokens` with the hash of each token and MULTIPLIER to its length."""
     kept, characters, alphabetic = 0, 0, 0
     for token in range(count):
         value, power, some, every = np.uint64(0), ONE, np.uint32(0), ~np.uint32(0)
-        for at in range(words.starts[token], words.ends[token]):
+        for at in range(words[STARTS, token], words[ENDS, token]):
             code = codes[at]
             value = value * MULTIPLIER + np.uint64(code) + ONE
             power *= MULTIPLIER
@@ -118,7 +118,7 @@ def measure_quality(
         tokens[0, token], tokens[1, token] = value, power
         if not every & SYMBOL:
             kept += 1
-            characters += words.ends[token] - words.starts[token]
+            characters += words[ENDS, token] - words[STARTS, token]
         if some & LETTER:
             alphabetic += 1
     hashes, ellipses, lines, bullets, ended = 0, 0, 0, 0, 0
@@ -159,7 +159,7 @@ def measure_quality(
 
 @njit(cache=True, nogil=True)
 def measure_repetition(
-    codes: np.ndarray, first: int, last: int, classes: np.ndarray, seen: Seen, words: Words, count: int,
+    codes: np.ndarray, first: int, last: int, classes: np.ndarray, seen: Seen, words: np.ndarray, count: int,
     tokens: np.ndarray, row: np.ndarray,
 ) -> None:  # fmt: skip
     """Fill `row` with `REPETITION`; `tokens` as `measure_quality` leaves it."""
@@ -222,7 +222,7 @@ def _repeated_pieces(
         if at - end < newlines:
             end = at
         pieces += 1
-        if seen.counts[add(seen, mask, span_hash(codes, start, end), start)] > 1:
+        if seen.marks[add(seen, mask, span_hash(codes, start, end), start), COUNT] > 1:
             repeats += 1
             characters += end - start
         if end == last:
@@ -232,36 +232,38 @@ def _repeated_pieces(
 
 
 @njit(cache=True, nogil=True)
-def _n_gram_length(words: Words, token: int, n: int) -> int:
+def _n_gram_length(words: np.ndarray, token: int, n: int) -> int:
     """Characters in an n-gram with blanks between its tokens."""
     length = n - 1
     for one in range(token, token + n):
-        length += words.ends[one] - words.starts[one]
+        length += words[ENDS, one] - words[STARTS, one]
     return length
 
 
 @njit(cache=True, nogil=True)
 def _top_n_gram(
-    n: int, count: int, size: int, words: Words, hashes: np.ndarray, seen: Seen
+    n: int, count: int, size: int, words: np.ndarray, hashes: np.ndarray, seen: Seen
 ) -> tuple[float, bool]:
     """Characters in the commonest n-gram (of several, the first met) over `size`; whether it occurs twice."""
     mask = empty(seen, count)
     best, place = 0, 0
     for token in range(count - n + 1):
         slot = add(seen, mask, hashes[token], token)
-        occurrences, place_here = seen.counts[slot], seen.firsts[slot]
+        occurrences, place_here = seen.marks[slot, COUNT], seen.marks[slot, FIRST]
         if occurrences > best or (occurrences == best and place_here < place):
             best, place = occurrences, place_here
     return best * _n_gram_length(words, place, n) / size, best > 1
 
 
 @njit(cache=True, nogil=True)
-def _repeated_n_grams(n: int, count: int, size: int, words: Words, hashes: np.ndarray, seen: Seen) -> float:
+def _repeated_n_grams(
+    n: int, count: int, size: int, words: np.ndarray, hashes: np.ndarray, seen: Seen
+) -> float:
     """Characters in n-grams that repeat an earlier one over `size`; reading goes on behind each repeat."""
     mask = empty(seen, count)
     characters, token = 0, 0
     while token < count - n + 1:
-        if seen.counts[add(seen, mask, hashes[token], token)] > 1:
+        if seen.marks[add(seen, mask, hashes[token], token), COUNT] > 1:
             characters += _n_gram_length(words, token, n) - (n - 1)
             token += n
         else:

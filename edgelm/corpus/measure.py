@@ -4,6 +4,7 @@ A shard is measured independently of the others, given what the first pass found
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +21,9 @@ from edgelm.extras import require
 from edgelm.languages import load_languages
 
 CONFIDENT = 0.9  # probability from which a line counts as being in another language
-SHORTEST_LINE = 20  # characters; a shorter line says too little about its language
+SHORTEST_LINE = 15  # letters; a shorter line says too little about its language
 OTHER = "other"
+NOT_LETTERS = re.compile(r"[\W\d_]+")
 LANGUAGE_COLUMNS = ("language_probability", "foreign_lines")
 
 
@@ -50,15 +52,23 @@ def measure_shard(shard: Path, group: str, output: Path, common: Common, recipe:
     measurer = _Measurer(int(shard.stem.split("-")[0]), group, common, recipe)
     reader = parquet.ParquetFile(shard)
     writer = None
+    shared = [np.zeros(0, dtype=np.int64)]  # n-grams of evaluation files that occur here
     for number in range(reader.num_row_groups):
-        table = measurer.measure(arrow, reader.read_row_group(number))
+        table = measurer.measure(arrow, reader.read_row_group(number), shared)
         if writer is None:
             writer = parquet.ParquetWriter(part, table.schema, compression="lz4", use_dictionary=DICTIONARY)
         writer.write_table(table)
     if writer is not None:
         writer.close()
+    if common.evaluation:
+        np.save(grams_file(output), np.unique(np.concatenate(shared)))
     part.replace(output)
     return int(reader.metadata.num_rows)
+
+
+def grams_file(measured: Path) -> Path:
+    """Beside a measured shard, the n-grams of evaluation files that its documents hold."""
+    return measured.with_suffix(".grams.npy")
 
 
 DICTIONARY = ["language", "source", "claimed", "reading", "identified"]
@@ -73,8 +83,8 @@ class _Measurer:
         self.evaluation = decontaminate.Contamination.load(common.evaluation) if common.evaluation else None
         self.codes, self.alphabets = _alphabets()
 
-    def measure(self, arrow: Any, table: Any) -> Any:
-        """The table with its texts cleaned and the measured columns added."""
+    def measure(self, arrow: Any, table: Any, shared: list[np.ndarray]) -> Any:
+        """The table with its texts cleaned and the measured columns added; `shared` gains what was hit."""
         texts = table["text"].to_pylist()
         declared = table["language"].to_pylist()
         reading = table["reading"].to_pylist()
@@ -98,7 +108,9 @@ class _Measurer:
         columns |= statistics.measure(texts, self.alphabets, alphabet)
         columns["key"] = statistics.text_keys(texts)
         if self.evaluation is not None:
-            columns["contaminated"], columns["contaminated_by"] = self.evaluation.hits(texts)
+            hits = self.evaluation.hits(texts)
+            columns |= {"contaminated": hits.counts, "contaminated_by": hits.files}
+            shared.append(hits.grams)
         strings = {"text": texts, "language": language, "reading": reading, "identified": identified}
         arrays = {name: table[name] for name in ("id", "source", "claimed")}
         arrays |= {name: arrow.array(values, arrow.string()) for name, values in strings.items()}
@@ -111,7 +123,9 @@ class _Measurer:
             arrays |= {f"band_{band:03d}": arrow.array(bands[:, band]) for band in range(near.bands)}
             packed = minhash.compact(signatures)
             arrays["minhash"] = arrow.FixedSizeBinaryArray.from_buffers(
-                arrow.binary(packed.shape[1]), len(packed), [None, arrow.py_buffer(np.ascontiguousarray(packed))]
+                arrow.binary(packed.shape[1]),
+                len(packed),
+                [None, arrow.py_buffer(np.ascontiguousarray(packed))],
             )
         order = [*SCHEMA, *sorted(set(arrays) - set(SCHEMA))]  # the same in every shard
         return arrow.table({name: arrays[name] for name in order})
@@ -146,34 +160,32 @@ class _Measurer:
         columns = {
             "guessed": guessed,
             "language_probability": probability.astype(np.float32),
-            "foreign_lines": self._foreign_lines(texts, own, probabilities),
+            "foreign_lines": self._foreign_lines(texts, own),
         }
         return language, identified, columns
 
-    def _foreign_lines(
-        self, texts: Sequence[str], own: np.ndarray, probabilities: np.ndarray
-    ) -> np.ndarray:
-        """Share of the characters of each document that stand on lines confidently in another language."""
+    def _foreign_lines(self, texts: Sequence[str], own: np.ndarray) -> np.ndarray:
+        """Share of the letters of each document that stand on lines confidently in another language."""
         share = np.zeros(len(texts), dtype=np.float32)
-        said = own >= 0
-        rows = np.arange(len(texts))
-        share[said] = probabilities[rows, own][said] < 1 - CONFIDENT
         pieces: list[str] = []
         owner: list[int] = []
         for row, text in enumerate(texts):
-            if said[row] and "\n" in text:
-                share[row] = 0
-                found = [line for line in text.split("\n") if len(line) >= SHORTEST_LINE]
+            if own[row] >= 0 and "\n" in text:
+                found = [line for line in text.split("\n") if _letters(line) >= SHORTEST_LINE]
                 pieces += found
                 owner += [row] * len(found)
         if pieces:
             owners = np.array(owner)
             theirs = default_identifier().probabilities(pieces)[np.arange(len(pieces)), own[owners]]
-            foreign = np.array([len(line) for line in pieces]) * (theirs < 1 - CONFIDENT)
+            foreign = np.array([_letters(line) for line in pieces]) * (theirs < 1 - CONFIDENT)
             total = np.bincount(owners, foreign, len(texts))
-            size = np.array([max(len(text), 1) for text in texts])
+            size = np.array([max(_letters(text), 1) for text in texts])
             share += (total / size).astype(np.float32)
         return share
+
+
+def _letters(text: str) -> int:
+    return len(NOT_LETTERS.sub("", text))
 
 
 @cache

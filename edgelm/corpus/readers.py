@@ -6,30 +6,26 @@ one row a document; `edgelm.corpus.web` reads .html and .warc. A bad record insi
 `BadInput`. No more than `LIMIT` bytes of a document, or `BATCH` of rows, are in memory at a time.
 """
 
-import errno
-import gzip
-import io
 import itertools
 import json
-import lzma
-import os
-import shutil
-import stat
-import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from edgelm.artifacts import PROVENANCE
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.corpus.files import (
+    WEB,
+    check_file,
+    damage,
+    format_of,
+    open_packed,
+    read_at_most,
+    seekable,
+    unreadable,
+)
+from edgelm.errors import BadInput
 from edgelm.extras import require
 
-FORMATS = (".txt", ".jsonl", ".parquet")
-WEB = (".html", ".htm", ".warc")
-COMPRESSIONS = ("", ".gz", ".xz", ".zst")
 SPLITS = ("train", "validation", "test")
 DOCUMENTS = ("lines", "paragraphs", "files")
 FIELDS = ("id", "language", "lang", "source", "split")  # what is read of a record besides its text
@@ -37,7 +33,6 @@ LIMIT = 64 << 20  # bytes of the longest document
 SHOWN = 10_000  # characters kept of a longer one
 CHUNK = 1 << 20
 BATCH, ROWS = 8 << 20, 128  # bytes and number of Parquet rows decoded at a time
-DAMAGED = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclass(slots=True)
@@ -62,64 +57,14 @@ class BadRecord:
     remedy: str
 
 
-class Listing(NamedTuple):
-    """The files to read, sorted by path, and what else lies there with the reason why it is not read."""
-
-    files: list[Path]
-    skipped: list[tuple[Path, str]]
 
 
-def find_files(source: Path) -> list[Path]:
-    """Every readable file under a folder, or the file itself, sorted by path; raises as `list_files`."""
-    return list_files(source).files
 
 
-def skipped_files(source: Path) -> list[tuple[Path, str]]:
-    """What lies under a folder and is not read, with the reason; raises as `list_files`."""
-    return list_files(source).skipped
 
 
-def list_files(source: Path) -> Listing:
-    """The files to read under a folder, or the file itself, and those that are left out.
-
-    Left out are hidden ones, those in folders that edgelm made, links to folders, empty files, unknown
-    formats and whatever is no file.
-
-    Raises:
-        BadInput: `source` does not exist or holds no file of a known format; a folder in it cannot be listed,
-            a file of a known format cannot be read or its name is not UTF-8; a link leads nowhere.
-    """
-    mode = _stat(source).st_mode
-    files: list[Path] = []
-    skipped: list[tuple[Path, str]] = []
-    if not stat.S_ISDIR(mode):
-        if not stat.S_ISREG(mode):
-            raise BadInput(f"is {_kind(mode)}, not a file or folder", file=source, remedy="save it as a file")
-        found: Iterator[Path] = iter([source])
-    else:
-        found = _walk(source, skipped)
-    for path in found:
-        if format_of(path) not in FORMATS + WEB:
-            skipped.append((path, "unknown format"))
-        elif (why := _reason_to_skip(path)) is not None:
-            skipped.append((path, why))
-        else:
-            files.append(path)
-    if not files:
-        raise BadInput(
-            "is empty"
-            if skipped == [(source, "empty")]
-            else f"holds no {' '.join(FORMATS + WEB)} file, plain or {' '.join(COMPRESSIONS[1:])}",
-            file=source,
-            remedy="give a folder or file with one document a line or record",
-        )
-    return Listing(sorted(files), sorted(skipped))
 
 
-def format_of(path: Path) -> str:
-    """The ending of a file's name in lower case, without that of a compression."""
-    name = Path(path.name.lower())
-    return Path(name.stem).suffix if name.suffix in COMPRESSIONS[1:] else name.suffix
 
 
 def read_records(
@@ -136,9 +81,7 @@ def read_records(
             or is itself the one document.
         MissingExtra: a package for this kind of file is not installed.
     """
-    mode = _stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        raise BadInput(f"is {_kind(mode)}, not a file", file=path, remedy="save it as a file")
+    check_file(path)
     kind = format_of(path)
     first_bad: BadRecord | None = None
     good = 0
@@ -149,14 +92,14 @@ def read_records(
             else:
                 good += 1
             yield record
-    except (*DAMAGED, _zstd_error()) as error:
+    except damage() as error:
         raise BadInput(
             f"the compressed data is damaged or cut short ({error or type(error).__name__})",
             file=path,
             remedy="copy or download the file again",
         ) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     alone = kind in WEB or (kind == ".txt" and documents == "files")
     if first_bad and not good and not alone:
         raise BadInput(
@@ -256,7 +199,7 @@ def _read_parquet(path: Path, text_field: str) -> Iterator[Document | BadRecord]
     line = 0
     try:
         with (
-            _seekable(path) as whole,
+            seekable(path) as whole,
             parquet.ParquetFile(whole, buffer_size=CHUNK, pre_buffer=False) as file,
         ):
             names = file.schema_arrow.names
@@ -405,147 +348,21 @@ def _decode(raw: bytes, line: int) -> str | BadRecord:
         return BadRecord("not UTF-8", line, raw.decode("utf-8", "replace"), "save the file as UTF-8")
 
 
-def read_at_most(stream: Any, size: int) -> bytes:
-    """The next `size` bytes of a stream, fewer at its end."""
-    pieces: list[bytes] = []
-    while size > 0 and (piece := stream.read(min(size, CHUNK))):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
 
 
-def open_packed(path: Path) -> io.BufferedIOBase:
-    """A file's content, unpacked after the ending of its name."""
-    packed = path.suffix.lower()
-    if packed == ".gz":
-        if path.stat().st_size == 0:  # which gzip takes for an empty file, xz and zstd for a cut one
-            raise EOFError("the file is empty")
-        return gzip.open(path, "rb")
-    if packed == ".xz":
-        return lzma.open(path, "rb")
-    if packed == ".zst":
-        return io.BufferedReader(_Zstd(path))
-    return path.open("rb")
 
 
-@contextmanager
-def _seekable(path: Path) -> Iterator[Any]:
-    """The file itself, or its content in a temporary one: Parquet is read from its end."""
-    if path.suffix.lower() not in COMPRESSIONS[1:]:
-        yield path
-        return
-    with tempfile.TemporaryFile() as spool, open_packed(path) as stream:
-        shutil.copyfileobj(stream, spool, CHUNK)
-        yield spool
 
 
-class _Zstd(io.RawIOBase):
-    """A zstandard file; unlike the library's own reader it notices a frame that was cut short."""
-
-    def __init__(self, path: Path):
-        self.zstandard = require("zstandard", "corpus")
-        self.raw = path.open("rb")
-        self.frame = self.zstandard.ZstdDecompressor().decompressobj()
-        self.ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.ready:
-            data = self.frame.unused_data or self.raw.read(1024)  # which can unpack to 32 MiB
-            if not data:
-                if not self.frame.eof:
-                    raise EOFError("the last frame is not complete")
-                return 0
-            if self.frame.eof:
-                self.frame = self.zstandard.ZstdDecompressor().decompressobj()
-            self.ready = memoryview(self.frame.decompress(data))
-        taken = self.ready[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self.ready = self.ready[len(taken) :]
-        return len(taken)
-
-    def close(self) -> None:
-        self.raw.close()
-        super().close()
 
 
-def _zstd_error() -> type[Exception]:
-    try:
-        import zstandard
-    except ModuleNotFoundError:
-        return EOFError
-    return zstandard.ZstdError
 
 
-def _walk(source: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
-    """Every visible file under a folder; what is passed by on the way is added to `skipped`."""
-
-    def refuse(error: OSError) -> None:
-        raise _unreadable(Path(error.filename), error)
-
-    for name, folders, files in os.walk(source, onerror=refuse):
-        folder = Path(name)
-        if PROVENANCE in files and folder != source:
-            skipped.append((folder, "made by edgelm"))
-            folders.clear()
-            continue
-        for inside in sorted(folders):
-            hidden = inside.startswith(".")
-            if hidden or (folder / inside).is_symlink():
-                skipped.append((folder / inside, "hidden" if hidden else "a link to a folder"))
-                folders.remove(inside)
-        folders.sort()
-        for inside in files:
-            if inside.startswith("."):
-                skipped.append((folder / inside, "hidden"))
-            else:
-                yield folder / inside
 
 
-def _reason_to_skip(path: Path) -> str | None:
-    about = _stat(path)
-    if not stat.S_ISREG(about.st_mode):
-        return _kind(about.st_mode)
-    if about.st_size == 0:
-        return "empty"
-    if not os.access(path, os.R_OK):
-        raise _unreadable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        shown = os.fsencode(path).decode("utf-8", "replace")
-        raise BadInput("has a name that is not UTF-8", file=shown, remedy="rename it") from None
-    return None
 
 
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        link = path.is_symlink()
-        raise BadInput(
-            "is a link to a file that is not there" if link else "no such file or folder",
-            file=path,
-            remedy="remove the link or restore the file" if link else "check the path",
-        ) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
 
 
-def _unreadable(path: Path, error: OSError) -> EdgelmError:
-    """The one line for a file or folder that the system does not let us read."""
-    # pyarrow's errors have no strerror, and may have lines
-    reason = error.strerror or " ".join(str(error).split())
-    remedy = {
-        errno.EACCES: "allow yourself to read it (chmod u+rX), or leave it out",
-        errno.ELOOP: "the link leads back to itself: remove it",
-        errno.ENOSPC: f"make room in {tempfile.gettempdir()}, or name another folder in TMPDIR",
-    }.get(error.errno or 0, "check the file")
-    return BadInput(f"cannot be read ({reason})", file=path, remedy=remedy)
 
 
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
-    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -17,6 +17,10 @@ from edgelm.languages import Language
 REPAIRS = ("mojibake", "entities", "hyphens", "joins")
 REDACTIONS = ("off", "count", "tags")
 DOCUMENTS = ("lines", "paragraphs", "files")
+KEYS = (
+    "name", "extends", "sources", "filters", "split", "text_field", "repair", "identify", "boilerplate",
+    "c4_lines", "redact", "evaluation", "evaluation_ngram", "near_duplicates", "mix",
+)  # fmt: skip
 EXAMPLE = "start from corpus/recipes/default.yaml"
 
 
@@ -32,6 +36,8 @@ class Source:
     """The hub dataset's configuration."""
     split: str = "train"
     """The hub dataset's split."""
+    revision: str | None = None
+    """The hub dataset's commit or tag, without which next month's text may be another."""
     name: str | None = None
     """What documents say their source is; else the folder's name."""
     licence: str = "not stated"
@@ -41,7 +47,7 @@ class Source:
     language: str | None = None
     """Language of all its documents, where neither records nor names say it."""
     documents: str = "lines"
-    """What a document is in a text file: each of its `lines`, its `paragraphs`, or the whole of the `files`."""
+    """What a document is in a text file: each of its `lines` or `paragraphs`, or the whole of the `files`."""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.hub is None):
@@ -96,7 +102,9 @@ class Filter:
         for side in ("min", "max"):
             object.__setattr__(self, side, self._bound(getattr(self, side)))
         object.__setattr__(self, "conjunctive", self._bounds(self.conjunctive))
-        object.__setattr__(self, "languages", {code: self._bounds(one) for code, one in self.languages.items()})
+        object.__setattr__(
+            self, "languages", {code: self._bounds(one) for code, one in self.languages.items()}
+        )
 
     def _bounds(self, bounds: Mapping[str, Any]) -> dict[str, Bound | None]:
         return {side: self._bound(value) for side, value in bounds.items()}
@@ -164,7 +172,7 @@ class Recipe:
     test: SplitRule
     text_field: str = "text"
     repair: tuple[str, ...] | None = REPAIRS
-    """What is mended besides composition (NFC), control characters and blanks; None leaves texts as they are."""
+    """What is mended besides composition (NFC), control characters and blanks; None mends nothing."""
     identify: bool = True
     boilerplate: BoilerplateLines | None = None
     c4_lines: bool = False
@@ -181,6 +189,14 @@ class Recipe:
             raise ValueError(f"no repair '{sorted(unknown)[0]}'; there are {', '.join(REPAIRS)}")
         if self.redact not in REDACTIONS:
             raise ValueError(f"redact '{self.redact}' is none of {', '.join(REDACTIONS)}")
+        for name, kind in (
+            ("identify", bool),
+            ("c4_lines", bool),
+            ("text_field", str),
+            ("evaluation_ngram", int),
+        ):
+            if type(getattr(self, name)) is not kind:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, not of the type {kind.__name__}")
 
     def config(self) -> dict[str, Any]:
         """The recipe as JSON-serialisable values, without the places where files lie."""
@@ -249,8 +265,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _parse(path: Path, value: dict[str, Any]) -> Recipe:
     columns = known_columns()
-    key = "name"
     try:
+        for key in value:
+            if key not in KEYS:
+                raise ValueError(f"there are {', '.join(KEYS)}")
+        key = "name"
         options: dict[str, Any] = {"name": str(value["name"])}
         key = "sources"
         options[key] = tuple(_source(path, one) for one in value[key])
@@ -261,20 +280,26 @@ def _parse(path: Path, value: dict[str, Any]) -> Recipe:
                 raise ValueError(f"no column '{one.column}'; there are {', '.join(sorted(columns))}")
         key = "split"
         options |= {split: SplitRule(**value[key][split]) for split in ("validation", "test")}
-        for key, kind in (("boilerplate", BoilerplateLines), ("near_duplicates", NearDuplicates), ("mix", Mix)):
+        for key, kind in (
+            ("boilerplate", BoilerplateLines),
+            ("near_duplicates", NearDuplicates),
+            ("mix", Mix),
+        ):
             if value.get(key) is not None:
                 options[key] = kind(**value[key])
         key = "evaluation"
+        if isinstance(value.get(key), str):
+            raise ValueError("a list of files is needed")
         options[key] = tuple(_path(path, one) for one in value.get(key) or ())
         for key in ("repair", "identify", "c4_lines", "redact", "text_field", "evaluation_ngram"):
             if key in value:
                 options[key] = tuple(value[key]) if isinstance(value[key], list) else value[key]
-        key = "text_field, repair or redact"
+        if options.get("redact") is False:  # what YAML makes of a bare off
+            options["redact"] = "off"
+        key = "text_field, repair, identify, c4_lines, redact or evaluation_ngram"
         return Recipe(**options)
     except (KeyError, TypeError, ValueError, BadInput) as error:
-        raise BadInput(
-            f"the key '{key}' is missing or wrong ({error})", file=path, remedy=EXAMPLE
-        ) from None
+        raise BadInput(f"the key '{key}' is missing or wrong ({error})", file=path, remedy=EXAMPLE) from None
 
 
 def _source(file: Path, value: dict[str, Any]) -> Source:

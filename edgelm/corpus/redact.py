@@ -26,10 +26,10 @@ LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # blanks as a tokeniser leaves them: `user@ parliament .gov .za`, `user@mweb. co.za`
 DOMAIN = re.compile(
     rf" ?(?:{LABEL} ?\.(?: (?=(?:ac|co|gov|org)\.[a-z]{{2}}\b|com\b))?){{1,6}}"
-    r"(?:[a-z]{2,18}|[A-Z]{2,18}|[A-Z][a-z]{1,17})(?![a-z0-9])"
+    r"(?:[a-z]{2,18}|[A-Z]{2,18}|[A-Z][a-z]{1,17})"
 )
 GROUP = re.compile(r"[0-9]+")
-SEQUENCE = re.compile(r"[0-9]+(?:[ .\u00a0()-]{1,4}[0-9]+)*")
+SEQUENCE = re.compile(r"[0-9]+(?:[ .\u00a0()-]{1,3}[0-9]+)*")
 CUE = re.compile(r"(?:tel|fon|phone|fax|faks|feks|feksi|cell|ucingo|mnxeba|mogala)\W{0,4}$", re.IGNORECASE)
 EXTENSION = re.compile(r"(?:/[0-9]{1,4}(?![0-9])){1,4}")
 DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -233,8 +233,6 @@ def _phone(text: str, groups: list[tuple[int, int]]) -> int:
             else (8, 9, 10, 11, 12)
         )
         return _reach(text, groups, lengths)
-    if first.startswith("0027"):
-        return _reach(text, groups, (13,))
     if first.startswith("00"):
         return _reach(text, groups, (12, 13, 14)) if len(first) > 3 and first[2] != "0" else 0
     bracketed = text[max(0, start - 1) : start] == "(" and text[end : end + 1] == ")"
@@ -255,8 +253,6 @@ def _reach(text: str, groups: list[tuple[int, int]], lengths: tuple[int, ...]) -
     """How many groups together have one of the numbers of digits, 0 if none have."""
     total = 0
     for at, (start, end) in enumerate(groups):
-        if at and start - groups[at - 1][1] > 3:
-            return 0
         optional = text[start - 1 : end + 1] == "(0)"  # as in +27 (0)11
         if at and end - start < 2 and not optional and len(lengths) == 1:
             return 0

@@ -162,7 +162,7 @@ def _unescape(text: str) -> tuple[str, int]:
         nonlocal found
         entity = "&" + match[1]
         meant = html.unescape(entity)
-        if meant == entity or REACTIVE.search(unicodedata.normalize("NFC", meant)) or CONTROL.search(meant):
+        if REACTIVE.search(unicodedata.normalize("NFC", meant)) or CONTROL.search(meant):
             meant = entity if entity not in ("&amp;", "&AMP;") else "&"
         found += meant != match[0]
         return meant

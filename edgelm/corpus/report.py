@@ -11,6 +11,7 @@ from edgelm.corpus.recipe import Recipe
 from edgelm.errors import BadInput
 from edgelm.languages import Language
 
+
 def read_manifest(corpus: Path) -> dict[str, Any]:
     """The manifest of a corpus directory.
 

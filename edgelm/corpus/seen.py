@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from edgelm.corpus.token_tables import MULTIPLIER, SPREAD
+from edgelm.corpus.token_tables import KEYS, MULTIPLIER, SLOTS, SPREAD
 
 ONE = np.uint64(1)
 SMALLEST = 16
+AGE, COUNT, FIRST = range(3)  # columns of `Seen.marks`
 
 
 @njit(cache=True, nogil=True)
@@ -21,31 +22,28 @@ def span_hash(codes: np.ndarray, first: int, last: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def find(keys: np.ndarray, value: np.uint64) -> int:
-    """The slot of a hash in a table that `token_tables.fill` filled, or -1."""
-    mask = np.uint64(len(keys) - 1)
+def find(rules: np.ndarray, value: np.uint64) -> int:
+    """The slot of a hash in `token_tables.Tables.rules`, or -1."""
+    mask = np.uint64(SLOTS - 1)
     slot = ((value * SPREAD) >> np.uint64(32)) & mask
-    while keys[slot] != np.uint64(0):
-        if keys[slot] == value:
+    while rules[KEYS, slot] != np.uint64(0):
+        if rules[KEYS, slot] == value:
             return np.int64(slot)
         slot = (slot + ONE) & mask
     return -1
 
 
 class Seen(NamedTuple):
-    """Hashes with counts, in open addressing; a slot is free unless its `ages` is the present one.
+    """Hashes with counts, in open addressing; a slot is free unless its `AGE` is the present one.
 
     Attributes:
         keys: uint64 [slots], slots a power of two.
-        ages, counts, firsts: int32 [slots]; how often a key was added, and where first.
-        age: the present age, int32 [1].
+        marks: int32 [slots + 1, 4]; a slot's `AGE`, how often its key was added and where first. The last row
+            holds the present age.
     """
 
     keys: np.ndarray
-    ages: np.ndarray
-    counts: np.ndarray
-    firsts: np.ndarray
-    age: np.ndarray
+    marks: np.ndarray
 
 
 def make_seen(most: int) -> Seen:
@@ -53,15 +51,13 @@ def make_seen(most: int) -> Seen:
     slots = SMALLEST
     while slots < 2 * most:
         slots *= 2
-    counts, firsts = (np.empty(slots, dtype=np.int32) for _ in range(2))
-    ages, age = np.zeros(slots, dtype=np.int32), np.zeros(1, dtype=np.int32)
-    return Seen(np.empty(slots, dtype=np.uint64), ages, counts, firsts, age)
+    return Seen(np.empty(slots, dtype=np.uint64), np.zeros((slots + 1, 4), dtype=np.int32))
 
 
 @njit(cache=True, nogil=True)
 def empty(seen: Seen, most: int) -> np.uint64:
     """Forget everything; the mask to give to `add` while there are at most `most` different keys."""
-    seen.age[0] += 1
+    seen.marks[len(seen.keys), AGE] += 1
     slots = SMALLEST
     while slots < 2 * most:
         slots *= 2
@@ -71,14 +67,16 @@ def empty(seen: Seen, most: int) -> np.uint64:
 @njit(cache=True, nogil=True)
 def add(seen: Seen, mask: np.uint64, key: np.uint64, at: int) -> int:
     """Count `key`, met at `at`; its slot."""
+    keys, marks = seen.keys, seen.marks
+    age = marks[len(keys), AGE]
     slot = ((key * SPREAD) >> np.uint64(32)) & mask
-    while seen.ages[slot] == seen.age[0]:
-        if seen.keys[slot] == key:
-            seen.counts[slot] += 1
+    while marks[slot, AGE] == age:
+        if keys[slot] == key:
+            marks[slot, COUNT] += 1
             return np.int64(slot)
         slot = (slot + ONE) & mask
-    seen.ages[slot] = seen.age[0]
-    seen.keys[slot] = key
-    seen.counts[slot] = 1
-    seen.firsts[slot] = at
+    marks[slot, AGE] = age
+    keys[slot] = key
+    marks[slot, COUNT] = 1
+    marks[slot, FIRST] = at
     return np.int64(slot)

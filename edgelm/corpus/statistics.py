@@ -26,9 +26,11 @@ from edgelm.corpus.characters import (
 COMPRESSIBLE = 400  # bytes; a shorter text does not say how repetitive it is
 # %s %1 %PRODUCTNAME $name$ $(ARG1) ~File: what software fills in, or marks as a key to press
 PLACEHOLDER = re.compile(r"(?<![\w%)\]])%[A-Za-z0-9]|\$(?:\w+\$|[({]\w+[)}])|(?<![\w/])~[A-Za-z]{2}")
+ENDED = re.compile(r"[.!?…][\s\"'”’»)]*$")
+LONG_LINE = 10  # words
 COUNTS = (
     "words", "characters", "bytes", "letters", "lettered_words", "digits", "upper", "spaces", "diacritics",
-    "foreign_letters",
+    "foreign_letters", "named_words",
 )  # fmt: skip
 
 
@@ -46,11 +48,13 @@ def measure(texts: Sequence[str], alphabets: np.ndarray, alphabet: np.ndarray) -
     words, characters, letters = (np.maximum(counts[name], 1) for name in ("words", "characters", "letters"))
     columns = {name: counts[name] for name in ("words", "characters", "bytes", "letters")} | {
         "mean_word_length": (counts["characters"] - counts["spaces"]) / words,
-        "alphabetic_words": counts["lettered_words"] / words,
+        "lettered_words": counts["lettered_words"],
+        "alphabetic_words": counts["lettered_words"] / np.maximum(counts["named_words"], 1),
         "digits": counts["digits"] / characters,
         "uppercase": counts["upper"] / letters,
         "diacritics": counts["diacritics"] / letters,
         "foreign_letters": counts["foreign_letters"] / letters,
+        "running_text": np.array([_running_text(text) for text in texts]),
         "lines": np.array([text.count("\n") + bool(text) for text in texts]),
         "duplicate_lines": np.array([_duplicate_lines(text) for text in texts]),
         "placeholders": np.array([len(_placeholders(text)) for text in texts]),
@@ -69,7 +73,7 @@ def text_keys(texts: Sequence[str]) -> np.ndarray:
 
 
 def alphabet_table(alphabets: Sequence[str]) -> np.ndarray:
-    """The letters of each alphabet in both cases, bool [alphabets, LIMIT]; an empty one holds every letter."""
+    """The letters of each alphabet in both cases, bool [alphabets, LIMIT]; an empty one holds all."""
     table = np.zeros((len(alphabets), LIMIT), dtype=np.bool_)
     for row, alphabet in zip(table, alphabets, strict=True):
         for letter in alphabet.lower() + alphabet.upper():
@@ -83,7 +87,15 @@ def _duplicate_lines(text: str) -> float:
     if "\n" not in text:
         return 0.0
     lines = text.split("\n")
-    return 1 - len(set(lines)) / len(lines)
+    return 1 - sum(map(len, set(lines))) / sum(map(len, lines))
+
+
+def _running_text(text: str) -> float:
+    if "\n" not in text:
+        return float(bool(text))
+    lines = text.split("\n")
+    running = sum(len(line) for line in lines if ENDED.search(line) or line.count(" ") >= LONG_LINE - 1)
+    return running / sum(map(len, lines))
 
 
 def _placeholders(text: str) -> list[str]:
@@ -104,7 +116,8 @@ def _count(codes, starts, kinds, alphabets, alphabet, found):  # type: ignore[no
     """Fill `found` [texts, COUNTS]."""
     for text in range(len(starts) - 1):
         words = size = letters = lettered = digits = upper = spaces = diacritics = foreign = 0
-        inside = has_letter = False
+        named = 0
+        inside = has_letter = has_name = False
         own = alphabets[alphabet[text]]
         for place in range(starts[text], starts[text + 1]):
             code = codes[place]
@@ -113,23 +126,26 @@ def _count(codes, starts, kinds, alphabets, alphabet, found):  # type: ignore[no
             if kind & SPACE:
                 spaces += 1
                 lettered += has_letter
-                inside = has_letter = False
+                named += has_name
+                inside = has_letter = has_name = False
                 continue
             words += not inside
             inside = True
             if kind & LETTER:
-                has_letter = True
+                has_letter = has_name = True
                 letters += 1
                 upper += (kind & UPPER) != 0
                 diacritics += (kind & DIACRITIC) != 0
                 foreign += not own[code]
             elif kind & DIGIT:
+                has_name = True
                 digits += 1
         lettered += has_letter
+        named += has_name
         row = found[text]
         row[0], row[1], row[2], row[3] = words, starts[text + 1] - starts[text], size, letters
         row[4], row[5], row[6], row[7] = lettered, digits, upper, spaces
-        row[8], row[9] = diacritics, foreign
+        row[8], row[9], row[10] = diacritics, foreign, named
 
 
 @njit(cache=True, nogil=True)

@@ -1,11 +1,11 @@
-"""What a decided corpus amounts to: the counts, distributions and samples that manifest, card and report show."""
+"""What a decided corpus amounts to: counts, distributions and samples for manifest, card and report."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from edgelm.corpus.decide import DUPLICATES, Decisions
+from edgelm.corpus.decide import DUPLICATES, Decisions, judged
 from edgelm.corpus.readers import SPLITS
 from edgelm.corpus.recipe import Recipe
 from edgelm.corpus.splits import TRAIN, mixture
@@ -15,6 +15,7 @@ BINS = 40
 SAMPLES_KEPT, SAMPLES_REJECTED = 5, 3  # of each language; of each language and reason
 REPAIRED = ("mojibake", "entities", "unicode", "control", "hyphens", "joins")
 REDACTED = ("email", "phone", "id", "card")
+CLUSTER_SIZES = ("2", "3-4", "5-9", "10-99", "100-999", "1000 and more")
 MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -89,14 +90,13 @@ def summarise(table: Table, decisions: Decisions, splits: np.ndarray, recipe: Re
 
 
 def distributions(table: Table, decisions: Decisions, recipe: Recipe) -> dict[str, Any]:
-    """For each filtered column and language, how many documents kept and rejected lie in each of `BINS` bins."""
+    """For each filtered column and language, how many documents kept and rejected lie in each of the bins."""
     language, codes = table.codes("language")
+    readable = table.codes("reading")[0] < 0
     kept = decisions.kept
     found: dict[str, Any] = {}
     for column in dict.fromkeys(rule.column for rule in recipe.filters):
-        if column not in table:
-            continue
-        values = table[column].astype(np.float64)
+        values = judged(table, column, language, len(codes), readable).astype(np.float64)
         finite = np.isfinite(values)
         if not finite.any():
             continue
@@ -107,7 +107,9 @@ def distributions(table: Table, decisions: Decisions, recipe: Recipe) -> dict[st
             for side in ("min", "max")
             if one["column"] == column and side in one and abs(one[side]) < 1e6
         ]
-        high = max(high, low + 1e-6, *(bound * 1.1 for bound in bounds if bound <= 2 * high))
+        if high <= low:  # nearly all documents have the least value
+            high = float(values[finite].max())
+        high = max([high, low + 1e-6, *(bound * 1.1 for bound in bounds if bound <= 2 * high)])
         place = np.clip((values - low) / (high - low) * BINS, 0, BINS - 1)
         place = np.where(finite, place, 0).astype(np.int64)
         found[column] = {"low": float(low), "high": float(high), "languages": {}}
@@ -168,18 +170,11 @@ def _counts(numbers: np.ndarray, names: Sequence[str]) -> dict[str, int]:
 def _cluster_sizes(table: Table, decisions: Decisions) -> dict[str, Any]:
     """How many clusters of duplicates there are by size, and how many documents they took."""
     _, sizes = np.unique(table["cluster"], return_counts=True)
-    edges = (2, 3, 5, 10, 100, 1000)
     several = sizes[sizes > 1]
-    bins = np.digitize(several, edges)
+    edges = [2, 3, 5, 10, 100, 1000, np.inf]
+    counts = np.histogram(several, edges)[0]
     return {
-        "sizes": {
-            f"{edge}{'' if edge == 2 else f'-{edges[at + 1] - 1}' if at + 1 < len(edges) else ' and more'}": int(
-                (bins == at + 1).sum()
-            )
-            for at, edge in enumerate(edges)
-        },
+        "sizes": dict(zip(CLUSTER_SIZES, counts.tolist(), strict=True)),
         "largest": int(several.max()) if len(several) else 1,
-        "removed": {
-            name: int((decisions.first == decisions.names.index(name)).sum()) for name in DUPLICATES
-        },
+        "removed": {name: int((decisions.first == decisions.names.index(name)).sum()) for name in DUPLICATES},
     }

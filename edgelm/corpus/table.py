@@ -30,17 +30,21 @@ class Table:
         return int(self.starts[-1])
 
     def __contains__(self, name: str) -> bool:
-        return name in self.derived or bool(self.shards) and name in self._open(self.shards[0]).schema_arrow.names
+        return (
+            name in self.derived
+            or (bool(self.shards)
+            and name in self._open(self.shards[0]).schema_arrow.names)
+        )
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A column of numbers, of shape [rows]; a missing value is NaN, or 0 among integers."""
         if name in self.derived:
             return self.derived[name]
-        parts = [self._numbers(column) for column in self._columns(name)]
+        parts = [self._numbers(column) for column in self._columns(name, self.arrow.float32())]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
     def codes(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """A column of strings as int32 numbers of shape [rows] into the sorted values; a missing one is -1."""
+        """A column of strings: int32 numbers [rows] into the sorted values; a missing one is -1."""
         if name in self.coded:
             return self.coded[name]
         parts, names = [], []
@@ -61,7 +65,7 @@ class Table:
         return (np.concatenate(found) if found else np.zeros(0, dtype=np.int32)), values
 
     def binary(self, name: str, width: int) -> Iterator[tuple[int, np.ndarray]]:
-        """A column of `width` bytes a row, shard by shard: the first row, and uint8 of shape [rows, width]."""
+        """A column of `width` bytes a row, shard by shard: the first row, and uint8 [rows, width]."""
         for start, column in zip(self.starts, self._columns(name), strict=False):
             for chunk in column.chunks:
                 data = np.frombuffer(chunk.buffers()[1], dtype=np.uint8).reshape(-1, width)
@@ -69,18 +73,19 @@ class Table:
                 start += len(chunk)
 
     def keep(self, names: Sequence[str], strings: Sequence[str] = ()) -> "Table":
-        """This table with the columns of numbers `names`, and of `strings`, in memory, for deciding many times."""
+        """This table with columns of numbers and of strings in memory, for deciding often."""
         self.derived |= {name: self[name] for name in names if name in self}
         self.coded |= {name: self.codes(name) for name in strings}
         return self
 
-    def _columns(self, name: str) -> Iterator[Any]:
+    def _columns(self, name: str, missing: Any = None) -> Iterator[Any]:
+        """The column in each shard; where there is none, nulls of the type `missing`, strings by default."""
         for shard, rows in zip(self.shards, self.rows, strict=True):
             file = self._open(shard)
             if name in file.schema_arrow.names:
                 yield file.read(columns=[name]).column(name)
             else:
-                yield self.arrow.chunked_array([self.arrow.nulls(rows, self.arrow.string())])
+                yield self.arrow.chunked_array([self.arrow.nulls(rows, missing or self.arrow.string())])
 
     def _numbers(self, column: Any) -> np.ndarray:
         if column.null_count and not self.arrow.types.is_floating(column.type):

@@ -37,7 +37,7 @@ def sources_table(manifest: dict[str, Any]) -> Table:
 
 
 def thresholds_table(manifest: dict[str, Any]) -> Table:
-    """Header and rows: the bounds used, languages with the same ones together; proposals that were refused."""
+    """Header and rows: the bounds used, languages with the same ones together; proposals refused."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for one in manifest["thresholds"]:
         bounds = [f"{one[side]:g}" if side in one else "-" for side in ("min", "max")]

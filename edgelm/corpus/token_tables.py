@@ -20,7 +20,8 @@ from edgelm.corpus.characters import LIMIT
 (
     SPACE, NEWLINE, LETTER, ALPHA, LOWER, UPPER, DIGIT, DECIMAL, PREFIX, SUFFIX, QUOTE, CURRENCY, ICON, INFIX,
     BEFORE_DOT, ACTIVE, SYMBOL, PUNCTUATION, SENTENCE_END, TERMINAL, SCHEME, HOST, HOST_EDGE,
-) = (1 << bit for bit in range(23))  # fmt: skip
+    UNIT_END,
+) = (1 << bit for bit in range(24))  # fmt: skip
 
 NEWLINES = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # where str.splitlines cuts
 BETWEEN_LETTERS = ".,:<>=/-~–—"  # cut between two letters; some between digits, too
@@ -29,28 +30,26 @@ CUT_LENGTH_BITS = 8
 MULTIPLIER = np.uint64(6364136223846793005)
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 SLOTS = 1 << 13
+KEYS, CUTS, PATTERNS, HEADS = range(4)  # rows of `Tables.rules`
+UNIT = np.uint64(0x5851F42D4C957F2D)  # tells the hash of a unit from that of a word
+LONGEST_RULE, LONGEST_UNIT = 12, 4  # characters
 
 
 class Tables(NamedTuple):
-    """Arrays the tokenizer reads.
+    """Arrays the tokenizer reads: few, for kernels pass them on to each other at a cost.
 
     Attributes:
         classes: class bits, uint32 [LIMIT].
-        keys: `text_hash` of each word that has a rule of its own, uint64 [SLOTS], 0 where free.
-        cuts: length of the first token of that word, and of the second shifted by `CUT_LENGTH_BITS`; never
-            of its last; int64 [SLOTS].
-        patterns: bit i set where the general rules would begin a token at offset i of that word, 0 if they
-            would not cut it at all; int64 [SLOTS].
-        units: `text_hash` of each unit of measurement, uint64 [a power of two], 0 where free.
-        longest: characters in the longest word with a rule, and in the longest unit, int64 [2].
+        rules: a hash table with open addressing, uint64 [4, SLOTS]. Row `KEYS` holds `text_hash` of each word
+            that has a rule of its own, and of each unit of measurement, xor `UNIT`; 0 where free. `CUTS` has
+            the length of the first token of that word, and of the second shifted by `CUT_LENGTH_BITS`, but
+            never of its last. `PATTERNS` has bit i set where the general rules would begin a token at offset
+            i of that word, and is 0 if they would not cut it at all. `HEADS`, in no relation to the slots, is
+            1 at `head_of` the first two characters of each word with a pattern.
     """
 
     classes: np.ndarray
-    keys: np.ndarray
-    cuts: np.ndarray
-    patterns: np.ndarray
-    units: np.ndarray
-    longest: np.ndarray
+    rules: np.ndarray
 
 
 @cache
@@ -133,6 +132,7 @@ def character_classes() -> np.ndarray:
         (QUOTE, rules["quotes"]),
         (CURRENCY, rules["currencies"]),
         (INFIX, "…" + BETWEEN_LETTERS + AFTER_DIGITS),
+        (UNIT_END, [unit[-1] for unit in rules["units"].split()]),
         (BEFORE_DOT, both + "0123456789%²-+|()?:"),
     ):
         classes[[ord(one) for one in characters if bit == NEWLINE or not one.isspace()]] |= bit
@@ -158,6 +158,11 @@ def fill(keys: np.ndarray, hashes: list[int]) -> list[int]:
         keys[slot] = value
         slots.append(slot)
     return slots
+
+
+def head_of(first: int, second: int) -> int:
+    """The place of two characters in the row `HEADS` of `Tables.rules`."""
+    return (first * 61 + second) % SLOTS
 
 
 def home(value: int, size: int) -> int:

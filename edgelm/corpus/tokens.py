@@ -1,6 +1,6 @@
-"""Tokens and sentences as spaCy's blank English tokenizer splits them, which is what datatrove counts in.
+"""Tokens as spaCy's blank English tokenizer splits them, which is what datatrove counts in.
 
-The rules, after spaCy 3.8 (`spacy/tokenizer.pyx`, `spacy/pipeline/sentencizer.pyx`): white space cuts; of
+The rules, after spaCy 3.8 (`spacy/tokenizer.pyx`): white space cuts; of
 what is left, punctuation is taken off both ends until nothing comes off, unless what remains is a word with a
 rule of its own; what reads as a URL stays whole; the rest is cut at certain characters between letters or
 digits; last, tokens that together spell a word with a rule of its own become what that rule says.
@@ -8,7 +8,6 @@ digits; last, tokens that together spell a word with a rule of its own become wh
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,25 +21,33 @@ from edgelm.corpus.token_tables import (
     BEFORE_DOT,
     CURRENCY,
     CUT_LENGTH_BITS,
+    CUTS,
     DIGIT,
+    HEADS,
     ICON,
+    KEYS,
+    LONGEST_RULE,
+    LONGEST_UNIT,
     LOWER,
     MULTIPLIER,
+    PATTERNS,
     PREFIX,
-    PUNCTUATION,
     QUOTE,
-    SENTENCE_END,
     SLOTS,
     SPACE,
     SUFFIX,
+    UNIT,
+    UNIT_END,
     UPPER,
     Tables,
+    head_of,
     text_hash,
 )
 from edgelm.corpus.urls import is_url
 
 CUT_MASK = (1 << CUT_LENGTH_BITS) - 1
-BLANK, PLUS, MINUS, DOT, COMMA, DOLLAR, DEGREE = map(ord, " +-.,$°")
+PLUS, MINUS, DOT, COMMA, DOLLAR, DEGREE = map(ord, "+-.,$°")
+STARTS, ENDS, PIECES = range(3)  # rows of what `make_words` gives
 ELLIPSIS, EM_DASH = map(ord, "…—")
 CAPITAL_S, CAPITAL_U = map(ord, "SU")
 DOLLAR_LETTERS = tuple(map(ord, "AC"))  # A$ and C$
@@ -50,30 +57,24 @@ BETWEEN_DIGITS = tuple(map(ord, "+-*^"))
 BETWEEN_LETTERS = tuple(map(ord, ":<>=/~–"))
 
 
-class Words(NamedTuple):
-    """Room for the tokens of one document, and for the pieces cut off the end of a word.
+def make_words(characters: int) -> np.ndarray:
+    """Room for the tokens of a document of so many characters: int64 [3, room].
 
-    Attributes:
-        starts, ends: positions in the flat array of code points, int64 [room].
-        cuts: scratch, int64 [room].
+    Rows `STARTS` and `ENDS` hold positions in the flat array of code points, row `PIECES` is scratch. There
+    is room for twice as many, for kernels tokenize single lines behind a document's tokens.
     """
-
-    starts: np.ndarray
-    ends: np.ndarray
-    cuts: np.ndarray
-
-
-def make_words(characters: int) -> Words:
-    """Room for a document of so many characters, twice: kernels tokenize single lines behind its tokens."""
-    return Words(*(np.empty(2 * characters + 2, dtype=np.int64) for _ in range(3)))
+    return np.empty((3, 2 * characters + 2), dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _rule(codes: np.ndarray, first: int, last: int, tables: Tables) -> int:
+def _rule(codes: np.ndarray, first: int, last: int, rules: np.ndarray) -> int:
     """The slot of the rule for codes[first:last], or -1."""
-    if last <= first or last - first > tables.longest[0]:
+    if last <= first or last - first > LONGEST_RULE:
         return -1
-    return find(tables.keys, span_hash(codes, first, last))
+    return find(rules, span_hash(codes, first, last))
+
+
+head = njit(cache=True, nogil=True)(head_of)
 
 
 @njit(cache=True, nogil=True)
@@ -97,9 +98,8 @@ def _prefix(codes: np.ndarray, first: int, last: int, classes: np.ndarray) -> in
 
 
 @njit(cache=True, nogil=True)
-def _suffix(codes: np.ndarray, first: int, last: int, tables: Tables) -> int:
+def _suffix(codes: np.ndarray, first: int, last: int, classes: np.ndarray, rules: np.ndarray) -> int:
     """How many characters come off the end."""
-    classes = tables.classes
     if last <= first:
         return 0
     code = codes[last - 1]
@@ -138,12 +138,14 @@ def _suffix(codes: np.ndarray, first: int, last: int, tables: Tables) -> int:
             if before == CAPITAL_S and last - first > 3 and codes[last - 3] == CAPITAL_U:
                 return 3 if classes[codes[last - 4]] & DIGIT else 0
         return 1 if classes[before] & DIGIT else 0
-    start = last - 1
-    while start > first and last - start <= tables.longest[1] and not classes[codes[start - 1]] & DIGIT:
-        start -= 1
-    if start == first or last - start > tables.longest[1] or classes[code] & DIGIT:
+    if not classes[code] & UNIT_END:
         return 0
-    return last - start if find(tables.units, span_hash(codes, start, last)) >= 0 else 0
+    start = last - 1
+    while start > first and last - start <= LONGEST_UNIT and not classes[codes[start - 1]] & DIGIT:
+        start -= 1
+    if start == first or last - start > LONGEST_UNIT:
+        return 0
+    return last - start if find(rules, span_hash(codes, start, last) ^ UNIT) >= 0 else 0
 
 
 @njit(cache=True, nogil=True)
@@ -180,14 +182,14 @@ def _infix(codes: np.ndarray, first: int, at: int, last: int, classes: np.ndarra
 
 
 @njit(cache=True, nogil=True)
-def _add(words: Words, count: int, first: int, last: int) -> int:
-    words.starts[count] = first
-    words.ends[count] = last
+def _add(words: np.ndarray, count: int, first: int, last: int) -> int:
+    words[STARTS, count] = first
+    words[ENDS, count] = last
     return count + 1
 
 
 @njit(cache=True, nogil=True)
-def _add_by_rule(words: Words, count: int, first: int, last: int, cuts: int) -> int:
+def _add_by_rule(words: np.ndarray, count: int, first: int, last: int, cuts: int) -> int:
     """Add codes[first:last], cut as a rule says."""
     while cuts:
         count = _add(words, count, first, first + (cuts & CUT_MASK))
@@ -197,23 +199,31 @@ def _add_by_rule(words: Words, count: int, first: int, last: int, cuts: int) -> 
 
 
 @njit(cache=True, nogil=True)
-def _split(codes: np.ndarray, first: int, last: int, tables: Tables, words: Words, count: int) -> int:
+def _split(
+    codes: np.ndarray,
+    first: int,
+    last: int,
+    classes: np.ndarray,
+    rules: np.ndarray,
+    words: np.ndarray,
+    count: int,
+) -> int:
     """Add the tokens of codes[first:last], which holds no white space."""
-    begin, classes, dropped, size = count, tables.classes, 0, 0
-    rule = _rule(codes, first, last, tables)
+    begin, dropped, size = count, 0, 0
+    rule = _rule(codes, first, last, rules)
     while rule < 0 and first < last and last - first != size:
         size = last - first
         prefix = _prefix(codes, first, last, classes)
         if prefix:
-            rule = _rule(codes, first + prefix, last, tables)
+            rule = _rule(codes, first + prefix, last, rules)
             if rule >= 0:
                 count = _add(words, count, first, first + prefix)
                 first += prefix
                 break
-        suffix = _suffix(codes, first + prefix, last, tables)
+        suffix = _suffix(codes, first + prefix, last, classes, rules)
         if suffix:
-            rule = _rule(codes, first, last - suffix, tables)
-            words.cuts[dropped] = last
+            rule = _rule(codes, first, last - suffix, rules)
+            words[PIECES, dropped] = last
             dropped += 1
             last -= suffix
             if rule >= 0:
@@ -221,9 +231,9 @@ def _split(codes: np.ndarray, first: int, last: int, tables: Tables, words: Word
         if prefix:
             count = _add(words, count, first, first + prefix)
             first += prefix
-        rule = _rule(codes, first, last, tables)
+        rule = _rule(codes, first, last, rules)
     if rule >= 0:
-        count = _add_by_rule(words, count, first, last, tables.cuts[rule])
+        count = _add_by_rule(words, count, first, last, np.int64(rules[CUTS, rule]))
     elif first < last:
         dotted, at, start = False, first, first
         while at < last and not dotted:
@@ -242,50 +252,51 @@ def _split(codes: np.ndarray, first: int, last: int, tables: Tables, words: Word
         if start < last:
             count = _add(words, count, start, last)
     for number in range(dropped - 1, -1, -1):
-        count = _add(words, count, last, words.cuts[number])
-        last = words.cuts[number]
-    return _join(codes, tables, words, begin, count) if count - begin > 1 else count
+        count = _add(words, count, last, words[PIECES, number])
+        last = words[PIECES, number]
+    return _join(codes, rules, words, begin, count) if count - begin > 1 else count
 
 
 @njit(cache=True, nogil=True)
-def _join(codes: np.ndarray, tables: Tables, words: Words, begin: int, count: int) -> int:
+def _join(codes: np.ndarray, rules: np.ndarray, words: np.ndarray, begin: int, count: int) -> int:
     """Where tokens together spell a word with a rule of its own, put what the rule says in their place."""
-    starts, ends = words.starts, words.ends
     kept, token = begin, begin
     while token < count:
         found, upto = -1, token
         value, pattern, after = np.uint64(0), 0, token
-        first = starts[token]
-        while after < count and ends[after] - first <= tables.longest[0]:
-            pattern |= 1 << (starts[after] - first)
-            for at in range(starts[after], ends[after]):
+        first = words[STARTS, token]
+        if token + 1 == count or not rules[HEADS, head(codes[first], codes[first + 1])]:
+            after = count
+        while after < count and words[ENDS, after] - first <= LONGEST_RULE:
+            pattern |= 1 << (words[STARTS, after] - first)
+            for at in range(words[STARTS, after], words[ENDS, after]):
                 value = value * MULTIPLIER + np.uint64(codes[at]) + ONE
             after += 1
             if after - token > 1:
-                rule = find(tables.keys, value)
-                if rule >= 0 and tables.patterns[rule] == pattern:
+                rule = find(rules, value)
+                if rule >= 0 and np.int64(rules[PATTERNS, rule]) == pattern:
                     found, upto = rule, after
         if found >= 0:
-            last = ends[upto - 1]
-            parts, cuts = 1, tables.cuts[found]
+            last = words[ENDS, upto - 1]
+            parts, cuts = 1, np.int64(rules[CUTS, found])
             while cuts:
                 parts, cuts = parts + 1, cuts >> CUT_LENGTH_BITS
             more = max(kept + parts - upto, 0)
             if more:  # "°C.": of two tokens become three
                 for moved in range(count - 1, upto - 1, -1):
-                    starts[moved + more], ends[moved + more] = starts[moved], ends[moved]
-            kept = _add_by_rule(words, kept, first, last, tables.cuts[found])
+                    _add(words, moved + more, words[STARTS, moved], words[ENDS, moved])
+            kept = _add_by_rule(words, kept, first, last, np.int64(rules[CUTS, found]))
             token, count = upto + more, count + more
         else:
-            kept = _add(words, kept, first, ends[token])
+            kept = _add(words, kept, first, words[ENDS, token])
             token += 1
     return kept
 
 
 @njit(cache=True, nogil=True)
-def tokenize(codes: np.ndarray, first: int, last: int, tables: Tables, words: Words, count: int) -> int:
+def tokenize(codes: np.ndarray, first: int, last: int, tables: Tables, words: np.ndarray, count: int) -> int:
     """Add the tokens of codes[first:last] to `words` behind the first `count`; how many there are then."""
-    classes = tables.classes
+    classes, rules = tables.classes, tables.rules
     at = first
     while at < last:
         if classes[codes[at]] & SPACE:
@@ -301,87 +312,43 @@ def tokenize(codes: np.ndarray, first: int, last: int, tables: Tables, words: Wo
             value = value * MULTIPLIER + np.uint64(code) + ONE
             at += 1
         if seen & (ACTIVE | DIGIT):
-            count = _split(codes, start, at, tables, words, count)
+            count = _split(codes, start, at, classes, rules, words, count)
             continue
-        rule = find(tables.keys, value) if at - start <= tables.longest[0] else -1
-        count = _add_by_rule(words, count, start, at, tables.cuts[rule] if rule >= 0 else 0)
+        rule = find(rules, value) if at - start <= LONGEST_RULE else -1
+        count = _add_by_rule(words, count, start, at, np.int64(rules[CUTS, rule]) if rule >= 0 else 0)
     return count
-
-
-@njit(cache=True, nogil=True)
-def count_sentences(
-    codes: np.ndarray, first: int, last: int, classes: np.ndarray, words: Words, begin: int, end: int
-) -> int:
-    """Sentences in codes[first:last], whose tokens are words[begin:end]; at least 1.
-
-    A sentence ends behind a closing mark that is a token of its own and the punctuation after it. White space
-    that is more than one blank is a token, too, as it is for spaCy.
-    """
-    sentences, closed, at = 1, False, first
-    for token in range(begin, end + 1):
-        start = words.starts[token] if token < end else last
-        gap = start - at
-        if closed and (gap > 1 or (gap == 1 and codes[at] != BLANK)):
-            sentences, closed = sentences + 1, False
-        if token == end:
-            break
-        stop = words.ends[token]
-        marks = SENTENCE_END if stop - start == 1 else 0
-        if classes[codes[start]] & marks:
-            closed = True
-        elif closed:
-            for inside in range(start, stop):
-                if not classes[codes[inside]] & PUNCTUATION:
-                    sentences, closed = sentences + 1, False
-                    break
-        at = stop
-    return sentences
 
 
 @cache
 def make_tables() -> Tables:
     """The tokenizer's tables, made once a process."""
-    rules = token_tables.word_rules()
-    units = token_tables.read_rules()["units"].split()
-    keys, unit_keys = np.zeros(SLOTS, dtype=np.uint64), np.zeros(256, dtype=np.uint64)
-    token_tables.fill(unit_keys, [text_hash(unit) for unit in units])
-    numbers = keys.astype(np.int64)
-    longest = np.array([max(map(len, rules)), max(map(len, units))])
-    nothing = Tables(token_tables.character_classes(), keys.copy(), numbers, numbers, unit_keys, longest)
-    words = make_words(int(nothing.longest[0]))
-    tables = nothing._replace(keys=keys, cuts=numbers.copy(), patterns=numbers.copy())
-    for slot, (word, parts) in zip(
-        token_tables.fill(keys, [text_hash(word) for word in rules]), rules.items(), strict=True
-    ):
-        codes, _ = flatten([word])
-        count = tokenize(codes, 0, len(word), nothing, words, 0)
-        tables.patterns[slot] = sum(1 << int(start) for start in words.starts[:count]) if count > 1 else 0
+    words = token_tables.word_rules()
+    tables = Tables(token_tables.character_classes(), np.zeros((4, SLOTS), dtype=np.uint64))
+    units = [text_hash(unit) ^ int(UNIT) for unit in token_tables.read_rules()["units"].split()]
+    token_tables.fill(tables.rules[KEYS], units)
+    bare = tables._replace(rules=tables.rules.copy())
+    slots = token_tables.fill(tables.rules[KEYS], [text_hash(word) for word in words])
+    found = make_words(LONGEST_RULE)
+    for slot, (word, parts) in zip(slots, words.items(), strict=True):
         for number, part in enumerate(parts[:-1]):
-            tables.cuts[slot] |= len(part) << (CUT_LENGTH_BITS * number)
+            tables.rules[CUTS, slot] |= len(part) << (CUT_LENGTH_BITS * number)
+        count = tokenize(flatten([word])[0], 0, len(word), bare, found, 0)
+        if count > 1:
+            tables.rules[PATTERNS, slot] = sum(1 << int(start) for start in found[STARTS, :count])
+            tables.rules[HEADS, head_of(ord(word[0]), ord(word[1]))] = 1
     return tables
 
 
 def split_words(texts: Sequence[str]) -> list[list[str]]:
     """The tokens of each text."""
     found = []
-    for text, first, words, count in _tokenized(texts)[1]:
-        spans = zip(words.starts[:count] - first, words.ends[:count] - first, strict=True)
+    for text, first, words, count in tokenized(texts)[1]:
+        spans = zip(words[STARTS, :count] - first, words[ENDS, :count] - first, strict=True)
         found.append([text[start:end] for start, end in spans])
     return found
 
 
-def sentences(texts: Sequence[str]) -> np.ndarray:
-    """How many sentences each text has, int32 [texts]; an empty text has one, as for datatrove."""
-    codes, tokenized = _tokenized(texts)
-    classes = make_tables().classes
-    counts = [
-        count_sentences(codes, first, first + len(text), classes, words, 0, count)
-        for text, first, words, count in tokenized
-    ]
-    return np.array(counts, dtype=np.int32)
-
-
-def _tokenized(texts: Sequence[str]) -> tuple[np.ndarray, Iterator[tuple[str, int, Words, int]]]:
+def tokenized(texts: Sequence[str]) -> tuple[np.ndarray, Iterator[tuple[str, int, np.ndarray, int]]]:
     """The code points, and each text with its first position, its tokens and their number, one at a time."""
     tables, words = make_tables(), make_words(max(map(len, texts), default=0))
     codes, starts = flatten(texts)

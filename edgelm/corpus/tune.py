@@ -1,9 +1,9 @@
 """Decide again over a finished corpus: other thresholds, the effect at once, no pass over the texts.
 
-    corpus = Tuning(Path("corpus"))
-    corpus.change("word_length.max=12", "zul:too_short.min=4")
-    print_table(*corpus.effect())
-    corpus.write(Path("corpus-2"))
+corpus = Tuning(Path("corpus"))
+corpus.change("word_length.max=12", "zul:too_short.min=4")
+print_table(*corpus.effect())
+corpus.write(Path("corpus-2"))
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ from edgelm.errors import BadInput
 from edgelm.languages import Language, load_languages
 from edgelm.progress import Progress
 
-FACTS = ("guessed", "terms", "skipped")
+FACTS = ("guessed", "terms", "skipped", "contamination")
 
 
 class Tuning:
@@ -131,7 +131,7 @@ def open_table(corpus: Path, manifest: dict[str, Any]) -> Table:
             remedy="build the corpus again",
         )
     columns = {one["column"] for one in manifest["recipe"]["filters"]}
-    names = ("cluster", "letters", "diacritics", "placeholders", "key", "bytes", "words", "row")
+    names = ("cluster", "letters", "language_probability", "diacritics", "placeholders", "key", "bytes", "words", "row")
     return table.keep([*sorted(columns), *names], ("language", "source", "reading", "claimed"))
 
 
@@ -171,11 +171,13 @@ def _changed(recipe: Recipe, setting: str, languages: dict[str, Language]) -> Re
 def _with_bound(rule: Filter, side: str, bound: float | None, language: str) -> Filter:
     """The filter with another bound; for all languages, conjunctive ones too, where none is named."""
     if language:
-        own = {**rule.languages.get(language, {}), side: bound}
+        own: dict[str, Any] = {**rule.languages.get(language, {}), side: bound}
         return replace(rule, languages={**rule.languages, language: own})
-    conjunctive = {name: value for name, value in rule.conjunctive.items() if name != side}
-    others = {
+    conjunctive: dict[str, Any] = {name: value for name, value in rule.conjunctive.items() if name != side}
+    others: dict[str, Any] = {
         code: {name: value for name, value in own.items() if name != side}
         for code, own in rule.languages.items()
     }
-    return replace(rule, conjunctive=conjunctive, languages=others, **{side: bound})
+    if side == "min":
+        return replace(rule, conjunctive=conjunctive, languages=others, min=bound)
+    return replace(rule, conjunctive=conjunctive, languages=others, max=bound)

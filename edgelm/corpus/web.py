@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgelm.corpus.readers import SHOWN, BadRecord, Document, open_packed, read_at_most, too_long
+from edgelm.corpus.files import open_packed, read_at_most
+from edgelm.corpus.readers import SHOWN, BadRecord, Document, too_long
 from edgelm.errors import BadInput
 from edgelm.extras import require
 

@@ -64,7 +64,8 @@ def write_language(
                 decided = {name: array[rows] for name, array in arrays.items()}
                 for index in np.flatnonzero(np.isin(rows, samples)) if wanted else ():
                     shown[int(rows[index])] = {
-                        name: str(table[name][int(index)].as_py())[:SHOWN] for name in ("id", "source", "text")
+                        name: str(table[name][int(index)].as_py())[:SHOWN]
+                        for name in ("id", "source", "text")
                     }
                 table = _with_decisions(arrow, table, rows, decided)
                 for number, part in enumerate(SPLITS):
@@ -106,7 +107,9 @@ class _Rolling:
 def _with_decisions(arrow: Any, table: Any, rows: np.ndarray, decided: dict[str, np.ndarray]) -> Any:
     """The table with what both kept and rejected rows carry; `claimed` is the split the record named."""
     if "row" in table.column_names:  # from a finished corpus, which says where each document once stood
-        return table.drop_columns([name for name in ("split", "reason", "reasons") if name in table.column_names])
+        return table.drop_columns(
+            [name for name in ("split", "reason", "reasons") if name in table.column_names]
+        )
     table = table.drop_columns([name for name in table.column_names if name.startswith(WORKING)])
     table = table.append_column("row", arrow.array(rows.astype(np.int64)))
     for name in ("cluster", "cluster_size"):

@@ -18,6 +18,7 @@ import zstandard
 
 from edgelm.corpus.build import build_corpus
 from edgelm.corpus.recipe import Recipe, load_recipe
+from edgelm.corpus.table import Table
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +104,29 @@ def content() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def make_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Table]:
+    """`make_table(rows, shards=2)`: a table of measured documents, the rows divided over as many files."""
+    folder = tmp_path_factory.mktemp("tables")
+    strings = dict.fromkeys(("id", "text", "language", "source", "claimed", "reading"), arrow.string())
+    number = iter(range(10**6))
+
+    def make(rows: list[dict[str, Any]], shards: int = 2) -> Table:
+        files = []
+        for part in range(shards):
+            own = rows[len(rows) * part // shards : len(rows) * (part + 1) // shards]
+            columns = {name: [row[name] for row in own] for name in rows[0]}
+            arrays = {
+                name: arrow.array(values, strings.get(name) or KINDS[type(rows[0][name])])
+                for name, values in columns.items()
+            }
+            files.append(folder / f"{next(number)}.parquet")
+            parquet.write_table(arrow.table(arrays), files[-1])
+        return Table(files)
+
+    return make
+
+
+KINDS = {int: arrow.int64(), float: arrow.float32(), bool: arrow.bool_(), bytes: arrow.binary()}

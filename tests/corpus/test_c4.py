@@ -2,11 +2,11 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgelm.corpus.c4 import NAMES, clean, columns
-from edgelm.corpus.tokens import sentences
+from edgelm.corpus.sentences import sentences
 
 LINE = "Umfana uyahamba namhlanje."
 MARKS = ("[", "]", "[]", "[12]", "[٣]", "[²]", "[edit]", "[citation needed]", "{", "\ud800", "🙂", "x" * 400)
@@ -35,6 +35,7 @@ def decide(text: str) -> tuple[int, ...]:
         (LINE, LINE),
         (f"\n {LINE}\t\n\n{LINE} ", f"{LINE}\n{LINE}"),
         (f"{LINE}\r\n{LINE}\u2028{LINE}", "\n".join([LINE] * 3)),
+        (f"{LINE}\r{LINE}", f"{LINE}\n{LINE}"),
         (f"Ikhaya lethu\n{LINE}\nHamba", LINE),  # fewer than three words
         (f"a b {'c' * 1000}\na b {'c' * 1001}", f"a b {'c' * 1000}"),
         # marks go, the blank before them stays; a line's words are counted before its marks go
@@ -86,6 +87,7 @@ def test_columns(text: str, decision: tuple[int, ...]) -> None:
     assert decide(text) == decision
 
 
+@settings(deadline=None)  # the first example may compile
 @given(ANY)
 def test_cleaning_follows_its_definition(text: str) -> None:
     lines, ruled_out, count = [], "", 0
@@ -108,6 +110,7 @@ def test_cleaning_follows_its_definition(text: str) -> None:
     assert decide(text) == (ruled_out == "lorem", ruled_out == "curly", count)
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(ANY, max_size=4))
 def test_a_batch_is_cleaned_as_its_texts_are(texts: list[str]) -> None:
     assert clean(texts) == [clean([text])[0] for text in texts]

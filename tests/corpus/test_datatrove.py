@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgelm import resources
@@ -85,6 +85,14 @@ def test_the_recipe_gives_datatrove_s_reason(text: str, expected: str | None) ->
     assert reason(text) == expected
 
 
+def test_tokens_are_those_of_the_cleaned_text() -> None:
+    # "a b  c" and "d e f", without the marks of three tokens and the line of two words
+    found, cleaned = measure(["a b [1] c\nx y\nd e f"])
+    assert cleaned == ["a b  c\nd e f"]
+    assert found["fineweb_newlines"][0] == np.float32(1 / 6)
+
+
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(ANY, max_size=4))
 def test_one_pass_measures_what_the_parts_do(texts: list[str]) -> None:
     found, cleaned = measure(texts)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgelm.corpus.characters import LIMIT
@@ -70,6 +70,7 @@ def test_no_lines(text: str, newlines: int) -> None:
     }  # fmt: skip
 
 
+@settings(deadline=None)  # the first example may compile
 @given(ANY)
 def test_columns_follow_their_definitions(text: str) -> None:
     assume(max(text, default="") < chr(LIMIT - 1))  # from there on all characters are one
@@ -82,6 +83,7 @@ def test_columns_follow_their_definitions(text: str) -> None:
     assert found["newlines"] == text.count("\n") / max(len(split_words([text])[0]), 1)
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(ANY, max_size=4))
 def test_a_batch_is_measured_as_its_texts_are(texts: list[str]) -> None:
     alone = [columns([text]) for text in texts]

@@ -165,6 +165,15 @@ def test_bars_and_rules_go_with_the_line_above_them() -> None:
     assert strip([text], keys)[0] == ["***\nIndaba\n---\nUmbhalo\n---\nisiphelo"]
 
 
+def test_a_line_dropped_twice_is_dropped_in_the_whole_document() -> None:
+    keys, _ = count(["\n".join(MENU)]).counts()
+    twice = [*MENU[:2], "one", *MENU[1:3], "two", MENU[1], "three"]
+    once = [*MENU[:2], "one", MENU[1], "two"]
+    kept, removed = strip(["\n".join(twice), "\n".join(once)], keys[keys & np.uint64(1) == 1])
+    assert kept == ["one\ntwo\nthree", "one\nIzindaba\ntwo"]
+    assert removed.tolist() == [5, 2]
+
+
 def test_counts_of_several_counters_add_up() -> None:
     draw = random.Random(0)
     texts = ["\n".join([*MENU, *article(draw)]) for _ in range(30)]

@@ -18,17 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgelm.corpus import readers
-from edgelm.corpus.readers import (
-    COMPRESSIONS,
-    DOCUMENTS,
-    FORMATS,
-    SHOWN,
-    BadRecord,
-    Document,
-    find_files,
-    read_records,
-    skipped_files,
-)
+from edgelm.corpus.files import COMPRESSIONS, FORMATS, find_files, skipped_files
+from edgelm.corpus.readers import DOCUMENTS, SHOWN, BadRecord, Document, read_records
 from edgelm.errors import BadInput
 
 TEXTS = ["Ḽiṅwe ḓuvha ṱhoho yo vha ṋamusi.", "Só ê dit: môre sê hulle nee.", "umfana uyahamba"]
@@ -550,6 +541,8 @@ def test_devices_and_empty_files_are_no_text(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(BadInput, match=r"a\.txt: is empty\."):
         find_files(tmp_path / "a.txt")
+    with pytest.raises(BadInput, match=r"holds no \.txt .* \.zst, but empty ones\."):
+        find_files(tmp_path)
 
 
 @pytest.mark.parametrize("target", ["nothing.txt", "a.txt"])
@@ -574,7 +567,8 @@ def test_a_name_that_is_not_utf8_is_refused_before_it_gets_into_an_id(tmp_path):
 REFUSED = """
 import os, sys
 from pathlib import Path
-from edgelm.corpus.readers import find_files, read_records
+from edgelm.corpus.files import find_files
+from edgelm.corpus.readers import read_records
 from edgelm.errors import BadInput
 if os.getuid() == 0:
     os.setuid(65534)  # root may read everything

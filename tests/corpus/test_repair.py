@@ -85,6 +85,7 @@ def test_what_the_languages_write_is_left_alone(text: str) -> None:
     ("text", "repaired"),
     [
         ("  two  spaces\t\xa0here \r\n\r\n next \n", "two spaces here\nnext"),
+        ("two  spaces", "two spaces"),
         ("d\u032di\x00na\u200b", "ḓina"),
         ("e\u0302 o\u0308", "ê ö"),
         ("a\ud83d b", "a b"),
@@ -108,6 +109,7 @@ def test_normalise(text: str, repaired: str) -> None:
         ("á¸“ivhuwa", "ḓivhuwa"),
         ("á¸\x93ivhuwa", "ḓivhuwa"),
         ("n\x92wana", "n’wana"),
+        ("unâ\x80\x99wana \x9f lefelo", "un’wana lefelo"),
         ("Ã\x00©", "é"),
         ("\uf0b7 Setšhaba", "• Setšhaba"),
         ("\uf03dMafelo", "Mafelo"),
@@ -208,6 +210,7 @@ def test_joined_sentences(text: str, repaired: str) -> None:
         "com.sun.star.sdb.Command",
         "ngo-2010.Ngaphezulu",
         "lwethu.sekungaphezu",
+        "lwethu.šekungaphezu",
         "lwethu. Sekungaphezu",
         "LWETHU.Sekungaphezu",
         "lwethu.SEKUNGAPHEZU",

@@ -1,9 +1,10 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgelm.corpus.sentences import sentences
 from edgelm.corpus.token_tables import word_rules
-from edgelm.corpus.tokens import sentences, split_words
+from edgelm.corpus.tokens import split_words
 
 # any code point, half surrogate pairs and unassigned ones too; and what the rules look at, more often
 WORDS = "... U.S. e.g. don't it’s 10km 9p.m. www.gov.za/a-b x@y.org :-) US$ we'll've"
@@ -17,7 +18,7 @@ ANY = st.lists(st.one_of(st.characters(codec=None), st.sampled_from(PARTS))).map
         # punctuation comes off both ends, as often as there is some; what may precede a final dot is limited
         ('("Sawubona!"),', '( " Sawubona ! " ) ,'),
         ("Umfana. iANC. A.B. X. 7. +. -.", "Umfana . iANC . A.B. X. 7 . + . - ."),
-        ("ehhe... ...ye a..b (…) ……", "ehhe ... ... ye a .. b ( … ) … …"),
+        ("ehhe... ...ye a..b (…) …… a…… don't...", "ehhe ... ... ye a .. b ( … ) … … a …… do n't ..."),
         ("-khaya -ye- =a% §5 –x— /y", "-khaya -ye- = a% § 5 – x — /y"),
         ("+27 +a 5+ b+", "+27 + a 5 + b+"),
         ("Thabo's Thabo’S 's", "Thabo 's Thabo ’S 's"),
@@ -28,8 +29,8 @@ ANY = st.lists(st.one_of(st.characters(codec=None), st.sampled_from(PARTS))).map
         # between letters and digits
         ("ama-awa i-50 2-3 a--b c---d x–y z—w", "ama - awa i-50 2 - 3 a -- b c --- d x – y z — w"),
         (
-            "a,b 1,6 a/b 1/2 x:y x=1 5*3 ku.Ko ku.ko Ku.KO",
-            "a , b 1,6 a / b 1/2 x : y x=1 5 * 3 ku . Ko ku.ko Ku . KO",
+            "a,b 1,6 a,5 a/b 1/2 x:y x=1 5*3 ku.Ko ku.ko Ku.KO",
+            "a , b 1,6 a,5 a / b 1/2 x : y x=1 5 * 3 ku . Ko ku.ko Ku . KO",
         ),
         ("ḓo.Ṋa š-ê ŉ’s", "ḓo . Ṋa š - ê ŉ ’s"),
         # words with a rule of their own, also within brackets and behind a hyphen
@@ -58,6 +59,7 @@ def test_tokens(text: str, tokens: str) -> None:
     assert split_words([text]) == [tokens.split()]
 
 
+@settings(deadline=None)  # the first example may compile
 @given(ANY)
 def test_tokens_are_the_text_without_white_space(text: str) -> None:
     [tokens] = split_words([text])
@@ -65,6 +67,7 @@ def test_tokens_are_the_text_without_white_space(text: str) -> None:
     assert all(tokens)
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(ANY, max_size=4))
 def test_a_batch_is_tokenized_as_its_texts_are(texts: list[str]) -> None:
     assert split_words(texts) == [split_words([text])[0] for text in texts]
@@ -85,6 +88,7 @@ def test_every_word_with_a_rule_follows_it() -> None:
         ("Umfana uyahamba", 1),
         ("Umfana uyahamba.", 1),
         ("Uyahamba. Uyabuya? Yebo!", 3),
+        ('Hamba!"', 1),
         ('"Hamba!" Uthe.', 2),  # the closing quotation mark still belongs to the first
         ("Hamba... uthe. Yebo", 2),  # three dots are one token that ends nothing
         ("UMnu. Dube u-S.A. e.g. la", 2),  # only "UMnu" and "." are two tokens

@@ -19,7 +19,8 @@ import zstandard
 from fastwarc import warc
 
 from edgelm.corpus import web
-from edgelm.corpus.readers import COMPRESSIONS, SHOWN, BadRecord, Document, find_files, read_records
+from edgelm.corpus.files import COMPRESSIONS, find_files
+from edgelm.corpus.readers import SHOWN, BadRecord, Document, read_records
 from edgelm.errors import BadInput, MissingExtra
 
 PACK: dict[str, Callable[[bytes], bytes]] = {

@@ -89,9 +89,9 @@ def confusion(facts: Facts) -> list[Html]:
         element(
             "p",
             "Each row is the documents said to be in one language; the columns are what the identifier "
-            "makes of them. The darker a cell, the larger its share of the row; framed cells are where "
-            "both agree. Short texts and close neighbours are hard to tell apart, so a few documents off "
-            "the frame are no fault of the text.",
+            "makes of them. The stronger the colour of a cell, the larger its share of the row; framed "
+            "cells are where both agree. Short texts and close neighbours are hard to tell apart, so a few "
+            "documents off the frame are no fault of the text.",
         ),
         table(
             "Documents by the language they are said to be in, and the language identified",
@@ -163,6 +163,12 @@ def contamination(facts: Facts) -> list[Html]:
         ),
         element("ul", *(element("li", foreign(name)) for name in files)),
     ]
+    met = [
+        [foreign(one["file"]), number(one["items"]), number(one["hit"])]
+        for one in facts.manifest.get("contamination") or []
+    ]
+    if met:
+        found.append(table("How much of each file the documents hold", ["file", "items", "items met"], met))
     reasons = [rule["reason"] for rule in facts.rules if rule["column"] == "contaminated"]
     rows = [
         [facts.name(code), *(number(one.get("failed", {}).get(reason, 0)) for reason in reasons)]

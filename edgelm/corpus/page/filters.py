@@ -20,6 +20,8 @@ from edgelm.corpus.recipe import known_columns
 
 MANY = 0.005  # share of documents that fail a rule, from which its charts are unfolded
 
+NO_CHART = "This is computed from other columns, or no document has it: there is no chart."
+
 
 def distributions(facts: Facts) -> list[Html]:
     """For each filtered column one chart a language, and a table of bounds and what they meet."""
@@ -77,9 +79,7 @@ def _column(
     rows = [_row(facts, one, drawn) for one in own]
     return details(
         join(summary),
-        element("div", *charts, class_="small")
-        if charts
-        else element("p", "This is computed from other columns, or no document has it: there is no chart.", class_="quiet"),
+        element("div", *charts, class_="small") if charts else element("p", NO_CHART, class_="quiet"),
         details(
             "Bounds and numbers",
             table(

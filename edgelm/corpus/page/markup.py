@@ -132,7 +132,7 @@ def table(
         for at, cell in enumerate(header)
     )
     inner = [
-        element("caption", caption),
+        element("caption", element("span", caption)),
         element("thead", element("tr", *columns)),
         element("tbody", *(line(row) for row in rows)),
     ]
