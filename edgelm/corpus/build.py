@@ -187,8 +187,7 @@ def _cluster(table: Table, scratch: Path, recipe: Recipe, progress: Progress) ->
             found = np.lib.format.open_memmap(path, "w+", np.uint8, (len(table), near.permutations))
             for start, packed in table.binary("minhash", near.permutations):
                 found[start : start + len(packed)] = packed
-            bands = (table[f"band_{band:03d}"] for band in range(near.bands))
-            cluster = minhash.cluster(bands, found, keys, near.threshold)
+            cluster = minhash.cluster(minhash.band_columns(found, near.bands), found, keys, near.threshold)
         else:
             nothing = np.zeros((len(table), 1), dtype=np.uint8)
             cluster = minhash.cluster([], nothing, keys)

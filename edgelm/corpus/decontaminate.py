@@ -282,14 +282,13 @@ def _find(
     most = 0
     for text in range(count):
         most = max(most, word_starts[text + 1] - word_starts[text])
-    sums = np.empty(most + 1, dtype=np.uint64)
+    sums = np.zeros(most + 1, dtype=np.uint64)
     powers = np.empty(longest + 1, dtype=np.uint64)
     powers[0] = 1
     for at in range(longest):
         powers[at + 1] = powers[at] * FACTOR
     for text in range(count):
         first, size = word_starts[text], word_starts[text + 1] - word_starts[text]
-        sums[0] = 0
         for at in range(size):
             sums[at + 1] = sums[at] * FACTOR + words[first + at]
         for length in lengths:

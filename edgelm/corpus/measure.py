@@ -119,8 +119,6 @@ class _Measurer:
             arrays.setdefault(name, table[name])
         if near := self.recipe.near_duplicates:
             signatures = minhash.signatures(texts, near.ngram, near.permutations, near.seed)
-            bands = minhash.band_keys(signatures, near.bands)
-            arrays |= {f"band_{band:03d}": arrow.array(bands[:, band]) for band in range(near.bands)}
             packed = minhash.compact(signatures)
             arrays["minhash"] = arrow.FixedSizeBinaryArray.from_buffers(
                 arrow.binary(packed.shape[1]),

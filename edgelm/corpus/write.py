@@ -17,7 +17,7 @@ BATCH = 4096  # rows
 LEADING = ("id", "text", "language", "source", "split")
 ARRAYS = ("first", "failed", "split", "cluster", "cluster_size")
 SHOWN = 600  # characters of a sample
-WORKING = ("band_", "minhash", "guessed")  # columns of no use once clusters are known
+WORKING = ("minhash", "guessed")  # columns of no use once clusters are known
 
 
 def save_decisions(folder: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -286,7 +286,7 @@ def test_a_document_over_the_limit_is_a_bad_record_with_its_beginning(
     start = {"lines": 3, "paragraphs": 3, "files": 1}[documents]
     text = (f"one\n\n{long}" if documents == "files" else long)[:SHOWN]
     text += "\nthree" if documents == "paragraphs" else ""
-    assert [(one.reason, one.line, one.text) for one in bad] == [("longer than 64 MiB", start, text)]
+    assert [(one.reason, one.line, one.text) for one in bad] == [("longer than 16 MiB", start, text)]
     assert [one.text for one in good] == {
         "lines": ["one", "three", "four"],
         "paragraphs": ["one", "four"],
