@@ -229,20 +229,6 @@ def langid(
         print_table(["language", "lines", "share"], rows)
 
 
-@app.command("langid-train")
-def langid_train(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(help="Folders or files of labelled text; the file's name says the language."),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write the identifier to.")],
-) -> None:
-    """Train the language identifier from labelled text."""
-    from edgelm.corpus.langid_training import train_files
-
-    train_files(sources, output)
-
-
 def _remarks(manifest: dict[str, object]) -> list[str]:
     """What a user should know besides the table."""
     lines = []

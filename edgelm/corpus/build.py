@@ -180,7 +180,7 @@ def _cluster(table: Table, scratch: Path, recipe: Recipe, progress: Progress) ->
     """Add the columns `cluster`, the first row of each document's cluster of duplicates, and its size."""
     from edgelm.corpus import minhash
 
-    keys = table["key"]
+    keys = table["key"] if recipe.exact_duplicates else None
     with progress.track(1, "finding duplicates") as step:
         if near := recipe.near_duplicates:
             path = scratch / "signatures.npy"

@@ -30,7 +30,7 @@ def gather(read: Path, answers: dict[int, dict[str, Any]], folder: Path, recipe:
     broken: list[int] = []
     if "hyphens" in (recipe.repair or ()):
         words = folder / "hyphens.npy"
-        parts = [hyphens.WordCounts.load(read / f"{number:05d}.words.npz") for number in sorted(answers)]
+        parts = _Words([read / f"{number:05d}.words.npz" for number in sorted(answers)])
         found = hyphens.breaks(parts)
         np.save(words, found.keys)
         broken = [
@@ -56,6 +56,19 @@ def contamination(common: Common, measured: Sequence[Path]) -> list[dict[str, An
     return [
         {**one, "file": path.relative_to(root).as_posix()} for one, path in zip(found, paths, strict=True)
     ]
+
+
+class _Words(Sequence[hyphens.WordCounts]):
+    """The word counts of all inputs, in memory only one at a time."""
+
+    def __init__(self, files: list[Path]):
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, place: Any) -> Any:
+        return hyphens.WordCounts.load(self.files[place])
 
 
 def _line_counts(read: Path, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

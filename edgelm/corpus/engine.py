@@ -6,6 +6,7 @@ answer does not depend on where or when it runs; so a corpus has the same bytes 
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,6 +21,10 @@ from edgelm.machine import usable_cores
 
 ENGINES = ("local", "ray")
 WORTH_A_PROCESS = 2_000_000  # bytes of input; a process takes a second to start
+KILLED = (
+    "a process that measured documents was killed, most likely for lack of memory. "
+    "Free some, or {}; then run the same command again to continue."
+)
 
 
 class Engine(Protocol):
@@ -82,10 +87,7 @@ class _Local:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool:
-            raise EdgelmError(
-                "a process that measured documents was killed, most likely for lack of memory. "
-                "Free some, or use fewer with --workers; then run the same command again to continue."
-            ) from None
+            raise EdgelmError(KILLED.format("use fewer with --workers")) from None
 
 
 class _Ray:
@@ -100,6 +102,7 @@ class _Ray:
         if not self.ray.is_initialized():
             # without an address Ray looks at RAY_ADDRESS and else starts a cluster of this machine alone
             os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing phones home
+            _check_answers(self.address or os.environ.get("RAY_ADDRESS"))
             try:
                 self.ray.init(
                     address=self.address, log_to_driver=False, include_dashboard=False, logging_level="error"
@@ -130,7 +133,23 @@ class _Ray:
                     yield index, self.ray.get(one)
                 except self.ray.exceptions.RayTaskError as error:
                     cause = error.cause
-                    raise (cause if isinstance(cause, EdgelmError) else error) from None
+                    raise (cause if isinstance(cause, EdgelmError | OSError) else error) from None
+                except self.ray.exceptions.RayError:  # the task's process or machine is gone, after retries
+                    raise EdgelmError(KILLED.format("fewer tasks a machine")) from None
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise `EdgelmError` where nothing listens at a cluster's `host:port`; Ray itself tries for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():  # `auto`, `local`, or no address
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise EdgelmError(
+            f"no Ray cluster answers at {address} ({getattr(error, 'strerror', None) or error}). "
+            "Start one with: ray start --head"
+        ) from None
 
 
 @contextmanager

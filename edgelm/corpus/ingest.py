@@ -23,7 +23,6 @@ from edgelm.languages import Language, find_language, get_language, language_of_
 
 SHARD_BYTES = 16_000_000  # of text: what one job of the second pass measures
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 8192, 1_000_000
-PENDING = 1_000_000  # words counted before they are merged
 UNKNOWN = "unknown"
 SCHEMA = ("id", "text", "language", "source", "claimed", "reading")
 
@@ -88,7 +87,7 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
     if one.source.language:
         declared = get_language(one.source.language, languages).code
     seen_lines = lines.LineCounter()
-    seen_words = [hyphens.merge([])]
+    seen_words = hyphens.WordCounter()
     shards = _Shards(folder, f"{one.number:05d}")
     for batch in _batches(_records(one, recipe)):
         rows = [_row(record, declared, name, group, one.source.name, languages) for record in batch]
@@ -101,14 +100,12 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
         if recipe.boilerplate:
             seen_lines.add(good)
         if "hyphens" in (recipe.repair or ()):
-            seen_words.append(hyphens.count_words(good))
-            if sum(len(part.words) for part in seen_words[1:]) > max(PENDING, len(seen_words[0].words)):
-                seen_words = [hyphens.merge(seen_words)]
+            seen_words.add(good)
         shards.write(rows, texts, counts)
     answer = {"shards": shards.close(), "group": group}
     keys, found = seen_lines.counts()
     np.savez(folder / f"{one.number:05d}.lines.npz", keys=keys, counts=found, documents=seen_lines.documents)
-    hyphens.merge(seen_words).save(folder / f"{one.number:05d}.words.npz")
+    seen_words.counts().save(folder / f"{one.number:05d}.words.npz")
     write_json(done, answer)
     return answer
 

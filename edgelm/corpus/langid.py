@@ -113,7 +113,7 @@ def _scores(
     """Sums of the weights of each text's features, int32 [texts, padded classes], and the number of features.
 
     `bits` has one bit for every possible key, set where the key is known; `ranks` says how many are known
-    before each word of 64. Three plain loops, not one with branches, keep many memory reads under way at once.
+    before each 64 of them. Plain loops, not one with branches, keep many memory reads under way at once.
     """
     buffer = np.empty(WINDOW, dtype=np.uint32)
     keys = np.empty(MAX_FEATURES, dtype=np.uint32)
@@ -173,7 +173,7 @@ class Identifier:
 
     @cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Known keys as bits, how many there are before each word of bits, and the weights padded to LANES."""
+        """Known keys as bits, how many there are before each word of bits, and padded weights."""
         known = np.zeros(1 << KEY_BITS, dtype=np.uint8)
         known[self.keys] = 1
         bits = np.packbits(known, bitorder="little").view("<u8")
@@ -254,7 +254,7 @@ def load(path: Path) -> Identifier:
         raise BadInput(
             f"cannot be read ({error.strerror})", file=path, remedy="check the path of the language model"
         ) from None
-    except (ValueError, KeyError, lzma.LZMAError, EOFError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, lzma.LZMAError, EOFError) as error:
         raise BadInput(
             f"is no language model ({error})", file=path, remedy="train it again or install edgelm again"
         ) from None

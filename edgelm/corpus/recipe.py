@@ -5,7 +5,7 @@ YAML in `corpus/recipes/`. A recipe that `extends` another takes over every key 
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from edgelm.languages import Language
 REPAIRS = ("mojibake", "entities", "hyphens", "joins")
 REDACTIONS = ("off", "count", "tags")
 DOCUMENTS = ("lines", "paragraphs", "files")
-KEYS = (
-    "name", "extends", "sources", "filters", "split", "text_field", "repair", "identify", "boilerplate",
-    "c4_lines", "redact", "evaluation", "evaluation_ngram", "near_duplicates", "mix",
+OPTIONS = (
+    "repair", "identify", "c4_lines", "redact", "text_field", "evaluation_ngram", "exact_duplicates",
 )  # fmt: skip
 EXAMPLE = "start from corpus/recipes/default.yaml"
 
@@ -181,6 +180,8 @@ class Recipe:
     evaluation: tuple[Path, ...] = ()
     """Files whose text must not be in the corpus."""
     evaluation_ngram: int = 13
+    exact_duplicates: bool = True
+    """Remove documents equal but for case, digits, punctuation and spacing."""
     near_duplicates: NearDuplicates | None = None
     mix: Mix = Mix(temperature=1)
 
@@ -266,9 +267,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse(path: Path, value: dict[str, Any]) -> Recipe:
     columns = known_columns()
     try:
+        own = [one.name for one in fields(Recipe) if one.name not in ("validation", "test")]
+        known = ["extends", "split", *own]
         for key in value:
-            if key not in KEYS:
-                raise ValueError(f"there are {', '.join(KEYS)}")
+            if key not in known:
+                raise ValueError(f"there are {', '.join(known)}")
         key = "name"
         options: dict[str, Any] = {"name": str(value["name"])}
         key = "sources"
@@ -291,12 +294,12 @@ def _parse(path: Path, value: dict[str, Any]) -> Recipe:
         if isinstance(value.get(key), str):
             raise ValueError("a list of files is needed")
         options[key] = tuple(_path(path, one) for one in value.get(key) or ())
-        for key in ("repair", "identify", "c4_lines", "redact", "text_field", "evaluation_ngram"):
+        for key in OPTIONS:
             if key in value:
                 options[key] = tuple(value[key]) if isinstance(value[key], list) else value[key]
         if options.get("redact") is False:  # what YAML makes of a bare off
             options["redact"] = "off"
-        key = "text_field, repair, identify, c4_lines, redact or evaluation_ngram"
+        key = ", ".join(OPTIONS)
         return Recipe(**options)
     except (KeyError, TypeError, ValueError, BadInput) as error:
         raise BadInput(f"the key '{key}' is missing or wrong ({error})", file=path, remedy=EXAMPLE) from None

@@ -1,8 +1,8 @@
 """Mend what extraction and encoding broke in a text, and say how much of each was mended.
 
 `normalise` is the part that every text needs: NFC, no control characters, plain blanks. `repair` also undoes
-mojibake and HTML entities, joins words split by a hyphen at the end of a line, and parts sentences that lost
-the blank between them. It looks at one document at a time; for hyphens that stayed inside a line, which need
+mojibake, HTML entities and markup, joins words split by a hyphen at the end of a line, and parts sentences
+that lost the blank between them. It looks at one document at a time; for hyphens that stayed inside a line, which need
 the whole corpus, see `edgelm.corpus.hyphens`.
 """
 
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgelm.corpus.markup import strip_markup
 from edgelm.extras import require
 
 COLUMNS = (
     "repaired_mojibake",
     "repaired_entities",
+    "repaired_markup",
     "repaired_unicode",
     "repaired_control",
     "repaired_hyphens",
@@ -72,12 +74,14 @@ class Repairs:
     Attributes:
         mojibake: text decoded with the wrong encoding, Symbol-font bullets and printers' ligatures.
         entities: `&nbsp;`, `&#8217;` and the like, complete with their semicolon.
+        markup: tags of HTML, links and references of MediaWiki, numbers of footnotes.
         hyphens: soft hyphens, and hyphens at the end of a wrapped line.
         joins: sentences joined by a lost blank.
     """
 
     mojibake: bool = True
     entities: bool = True
+    markup: bool = True
     hyphens: bool = True
     joins: bool = True
 
@@ -98,15 +102,19 @@ def repair_text(text: str, repairs: Repairs = Repairs()) -> tuple[str, tuple[int
     """One repaired text and how many of each of `COLUMNS` were mended. Idempotent.
 
     Mojibake is undone by ftfy, line by line, where two neighbouring characters look like one of UTF-8;
-    quotes and widths stay as they are. Counted are pieces of mojibake, entities, words not in NFC, control
-    characters dropped, hyphens removed, and blanks put between sentences.
+    quotes and widths stay as they are. Counted are pieces of mojibake, entities, pieces of markup, words not in
+    NFC, control characters dropped, hyphens removed, and blanks put between sentences.
     """
-    mojibake = entities = unicode = control = hyphens = joins = 0
+    mojibake = entities = markup = unicode = control = hyphens = joins = 0
     for _ in range(ROUNDS):
         before = text
         if repairs.entities and "&" in text:
             text, found = _unescape(text)
             entities += found
+        stripped = 0
+        if repairs.markup:
+            text, stripped = strip_markup(text)
+            markup += stripped
         if repairs.mojibake and not text.isascii():
             text, found = _undo_mojibake(text)
             mojibake += found
@@ -119,9 +127,9 @@ def repair_text(text: str, repairs: Repairs = Repairs()) -> tuple[str, tuple[int
         if repairs.joins:
             text, found = _part_sentences(text)
             joins += found
-        if text == before or (text.isascii() and "&" not in text):
+        if text == before or (not stripped and text.isascii() and "&" not in text):
             break
-    return text, (mojibake, entities, unicode, control, hyphens, joins)
+    return text, (mojibake, entities, markup, unicode, control, hyphens, joins)
 
 
 def in_address(text: str, position: int) -> bool:

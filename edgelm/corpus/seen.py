@@ -28,7 +28,7 @@ def find(rules: np.ndarray, value: np.uint64) -> int:
     slot = ((value * SPREAD) >> np.uint64(32)) & mask
     while rules[KEYS, slot] != np.uint64(0):
         if rules[KEYS, slot] == value:
-            return np.int64(slot)
+            return np.int64(slot)  # type: ignore[return-value]
         slot = (slot + ONE) & mask
     return -1
 
@@ -73,10 +73,10 @@ def add(seen: Seen, mask: np.uint64, key: np.uint64, at: int) -> int:
     while marks[slot, AGE] == age:
         if keys[slot] == key:
             marks[slot, COUNT] += 1
-            return np.int64(slot)
+            return np.int64(slot)  # type: ignore[return-value]
         slot = (slot + ONE) & mask
     marks[slot, AGE] = age
     keys[slot] = key
     marks[slot, COUNT] = 1
     marks[slot, FIRST] = at
-    return np.int64(slot)
+    return np.int64(slot)  # type: ignore[return-value]

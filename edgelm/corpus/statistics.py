@@ -26,10 +26,10 @@ from edgelm.corpus.characters import (
 COMPRESSIBLE = 400  # bytes; a shorter text does not say how repetitive it is
 # %s %1 %PRODUCTNAME $name$ $(ARG1) ~File: what software fills in, or marks as a key to press
 PLACEHOLDER = re.compile(r"(?<![\w%)\]])%[A-Za-z0-9]|\$(?:\w+\$|[({]\w+[)}])|(?<![\w/])~[A-Za-z]{2}")
-ENDED = re.compile(r"[.!?…][\s\"'”’»)]*$")
+ENDED = re.compile(r"[.!?…,;][\s\"'”’»)]*$")
 LONG_LINE = 10  # words
 COUNTS = (
-    "words", "characters", "bytes", "letters", "lettered_words", "digits", "upper", "spaces", "diacritics",
+    "words", "characters", "bytes", "letters", "lettered_words", "digits", "upper", "diacritics",
     "foreign_letters", "named_words",
 )  # fmt: skip
 
@@ -45,9 +45,9 @@ def measure(texts: Sequence[str], alphabets: np.ndarray, alphabet: np.ndarray) -
     found = np.zeros((len(texts), len(COUNTS)), dtype=np.int64)
     _count(codes, starts, KINDS, alphabets, alphabet.astype(np.int64), found)
     counts = dict(zip(COUNTS, found.T, strict=True))
-    words, characters, letters = (np.maximum(counts[name], 1) for name in ("words", "characters", "letters"))
+    characters, letters = (np.maximum(counts[name], 1) for name in ("characters", "letters"))
     columns = {name: counts[name] for name in ("words", "characters", "bytes", "letters")} | {
-        "mean_word_length": (counts["characters"] - counts["spaces"]) / words,
+        "mean_word_length": counts["letters"] / np.maximum(counts["lettered_words"], 1),
         "lettered_words": counts["lettered_words"],
         "alphabetic_words": counts["lettered_words"] / np.maximum(counts["named_words"], 1),
         "digits": counts["digits"] / characters,
@@ -87,7 +87,7 @@ def _duplicate_lines(text: str) -> float:
     if "\n" not in text:
         return 0.0
     lines = text.split("\n")
-    return 1 - sum(map(len, set(lines))) / sum(map(len, lines))
+    return 1 - sum(map(len, set(lines))) / max(sum(map(len, lines)), 1)
 
 
 def _running_text(text: str) -> float:
@@ -95,7 +95,7 @@ def _running_text(text: str) -> float:
         return float(bool(text))
     lines = text.split("\n")
     running = sum(len(line) for line in lines if ENDED.search(line) or line.count(" ") >= LONG_LINE - 1)
-    return running / sum(map(len, lines))
+    return running / max(sum(map(len, lines)), 1)
 
 
 def _placeholders(text: str) -> list[str]:
@@ -115,8 +115,7 @@ def _compression_ratio(text: str) -> float:
 def _count(codes, starts, kinds, alphabets, alphabet, found):  # type: ignore[no-untyped-def]
     """Fill `found` [texts, COUNTS]."""
     for text in range(len(starts) - 1):
-        words = size = letters = lettered = digits = upper = spaces = diacritics = foreign = 0
-        named = 0
+        words = size = letters = lettered = digits = upper = diacritics = foreign = named = 0
         inside = has_letter = has_name = False
         own = alphabets[alphabet[text]]
         for place in range(starts[text], starts[text + 1]):
@@ -124,7 +123,6 @@ def _count(codes, starts, kinds, alphabets, alphabet, found):  # type: ignore[no
             kind = kinds[code]
             size += 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
             if kind & SPACE:
-                spaces += 1
                 lettered += has_letter
                 named += has_name
                 inside = has_letter = has_name = False
@@ -144,8 +142,8 @@ def _count(codes, starts, kinds, alphabets, alphabet, found):  # type: ignore[no
         named += has_name
         row = found[text]
         row[0], row[1], row[2], row[3] = words, starts[text + 1] - starts[text], size, letters
-        row[4], row[5], row[6], row[7] = lettered, digits, upper, spaces
-        row[8], row[9], row[10] = diacritics, foreign, named
+        row[4], row[5], row[6], row[7] = lettered, digits, upper, diacritics
+        row[8], row[9] = foreign, named
 
 
 @njit(cache=True, nogil=True)

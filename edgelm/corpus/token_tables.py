@@ -69,7 +69,9 @@ def text_hash(text: str) -> int:
 def word_rules() -> dict[str, tuple[str, ...]]:
     """Each word that has a rule of its own, and the tokens it becomes."""
     rules = read_rules()
-    words = {word: (word,) for name in ("abbreviations", "elisions") for word in rules[name].split()}
+    words: dict[str, tuple[str, ...]] = {
+        word: (word,) for name in ("abbreviations", "elisions") for word in rules[name].split()
+    }
     words |= {word: (word,) for line in rules["emoticons"] for word in line.split()}
     for word in rules["other_cuts"].split():
         words[word.replace("|", "")] = tuple(word.split("|"))

@@ -233,7 +233,7 @@ def _split(
             first += prefix
         rule = _rule(codes, first, last, rules)
     if rule >= 0:
-        count = _add_by_rule(words, count, first, last, np.int64(rules[CUTS, rule]))
+        count = _add_by_rule(words, count, first, last, np.int64(rules[CUTS, rule]))  # type: ignore[arg-type]
     elif first < last:
         dotted, at, start = False, first, first
         while at < last and not dotted:
@@ -285,7 +285,7 @@ def _join(codes: np.ndarray, rules: np.ndarray, words: np.ndarray, begin: int, c
             if more:  # "°C.": of two tokens become three
                 for moved in range(count - 1, upto - 1, -1):
                     _add(words, moved + more, words[STARTS, moved], words[ENDS, moved])
-            kept = _add_by_rule(words, kept, first, last, np.int64(rules[CUTS, found]))
+            kept = _add_by_rule(words, kept, first, last, np.int64(rules[CUTS, found]))  # type: ignore[arg-type]
             token, count = upto + more, count + more
         else:
             kept = _add(words, kept, first, words[ENDS, token])
@@ -315,7 +315,7 @@ def tokenize(codes: np.ndarray, first: int, last: int, tables: Tables, words: np
             count = _split(codes, start, at, classes, rules, words, count)
             continue
         rule = find(rules, value) if at - start <= LONGEST_RULE else -1
-        count = _add_by_rule(words, count, start, at, np.int64(rules[CUTS, rule]) if rule >= 0 else 0)
+        count = _add_by_rule(words, count, start, at, np.int64(rules[CUTS, rule]) if rule >= 0 else 0)  # type: ignore[arg-type]
     return count
 
 

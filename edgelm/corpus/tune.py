@@ -131,7 +131,9 @@ def open_table(corpus: Path, manifest: dict[str, Any]) -> Table:
             remedy="build the corpus again",
         )
     columns = {one["column"] for one in manifest["recipe"]["filters"]}
-    names = ("cluster", "letters", "language_probability", "diacritics", "placeholders", "key", "bytes", "words", "row")
+    names = (
+        "cluster", "letters", "language_probability", "diacritics", "placeholders", "key", "bytes", "words", "row",
+    )  # fmt: skip
     return table.keep([*sorted(columns), *names], ("language", "source", "reading", "claimed"))
 
 
@@ -140,7 +142,8 @@ def recipe_of(manifest: dict[str, Any], corpus: Path) -> Recipe:
     value = dict(manifest["recipe"])
     value["split"] = {name: value.pop(name) for name in ("validation", "test")}
     value["sources"] = [{**one, "path": None if one["hub"] else str(corpus)} for one in value["sources"]]
-    return parse_recipe(corpus / "manifest.json", {**value, "evaluation": []})
+    evaluation = tuple(Path(name) for name in value.pop("evaluation", ()))  # names only, and not read again
+    return replace(parse_recipe(corpus / "manifest.json", value), evaluation=evaluation)
 
 
 def _changed(recipe: Recipe, setting: str, languages: dict[str, Language]) -> Recipe:
@@ -157,6 +160,8 @@ def _changed(recipe: Recipe, setting: str, languages: dict[str, Language]) -> Re
         raise BadInput(f"no filter '{reason}'", remedy=f"there are {', '.join(dict.fromkeys(known))}")
     try:
         bound = None if text.strip().lower() == "none" else float(text)
+        if bound != bound:
+            raise ValueError
     except ValueError:
         raise BadInput(f"'{text}' is no number", remedy=form) from None
     return replace(

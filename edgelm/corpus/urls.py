@@ -77,7 +77,7 @@ def _is_address(codes: np.ndarray, first: int, last: int, classes: np.ndarray) -
         if at < last and codes[at] != DOT:
             if not classes[codes[at]] & DIGIT or digits == 3:
                 return False
-            value = value * 10 + np.int64(codes[at]) - 48
+            value = value * 10 + np.int64(codes[at]) - 48  # type: ignore[assignment]
             digits += 1
             continue
         if digits == 0 or value > (223 if parts == 0 else 255):

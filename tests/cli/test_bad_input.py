@@ -111,7 +111,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "no object": ("zul.jsonl", b"\n[1]\n", "zul.jsonl, line 2: not an object"),
     "no JSON": ("zul.jsonl", b"hello\n", "zul.jsonl, line 1: not JSON"),
     "no text": ("zul.jsonl", b'{"title": "x"}\n', "zul.jsonl, line 1: no text in the field 'text'"),
-    "empty": ("zul.txt", b"", "no document was kept of 0"),
+    "empty": ("zul.txt", b"", "but empty ones"),
     "only unknown": ("a.jsonl", b'{"text": "hello", "language": "tlh"}\n', "unknown language: tlh"),
     "all rejected": ("zul.txt", b"kwa\n", "no document was kept of 1 (too_short 1)"),
 }
@@ -131,9 +131,9 @@ def test_corpus_build_names_a_bad_file(tmp_path, refused, name):
 @pytest.mark.parametrize(
     ("arguments", "pieces"),
     [
-        (["nowhere"], ["nowhere: no such folder, file or recipe", "default, sample"]),
+        (["nowhere"], ["nowhere: no such folder, file or recipe", "default, mzansitext"]),
         (["nowhere.yaml"], ["nowhere.yaml: no such file"]),
-        (["empty"], ["empty: holds no .txt .jsonl .parquet file"]),
+        (["empty"], ["empty: holds no .txt .jsonl .parquet .html .htm .warc file"]),
         (["texts", "--language", "klingon"], ["unknown language 'klingon'", "zul"]),
         (
             ["texts", "--text-field", "body"],

@@ -69,8 +69,8 @@ def write_file() -> Callable[[Path, list[dict[str, Any]]], Path]:
 def build() -> Callable[..., dict[str, Any]]:
     """Build a folder, file or recipe with `build_corpus`; returns the manifest.
 
-    Options that are fields of a recipe change it. Made-up prose is no language, so nothing is identified unless
-    `identify` is asked for.
+    Options that are fields of a recipe change it. Made-up prose is no language, so nothing is identified
+    unless `identify` is asked for.
     """
     of_recipe = {one.name for one in fields(Recipe)}
 
@@ -110,7 +110,9 @@ def content() -> Callable[[Path], dict[str, bytes]]:
 def make_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Table]:
     """`make_table(rows, shards=2)`: a table of measured documents, the rows divided over as many files."""
     folder = tmp_path_factory.mktemp("tables")
-    strings = dict.fromkeys(("id", "text", "language", "source", "claimed", "reading"), arrow.string())
+    strings = dict.fromkeys(
+        ("id", "text", "language", "source", "claimed", "reading", "identified"), arrow.string()
+    )
     number = iter(range(10**6))
 
     def make(rows: list[dict[str, Any]], shards: int = 2) -> Table:
@@ -130,3 +132,23 @@ def make_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Table]
 
 
 KINDS = {int: arrow.int64(), float: arrow.float32(), bool: arrow.bool_(), bytes: arrow.binary()}
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, prose, write_file) -> Path:
+    """Eight files that one process measures."""
+    folder = tmp_path_factory.mktemp("small") / "texts"
+    for number in range(8):
+        code = ("eng", "tso", "zul")[number % 3]
+        texts = [*prose(200, number), *prose(20, number + 1)]  # duplicates across files
+        write_file(folder / f"{number}" / f"{code}.jsonl.xz", [{"text": text} for text in texts])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory, prose, write_file) -> Path:
+    """Six files that two processes measure."""
+    folder = tmp_path_factory.mktemp("large") / "texts"
+    for seed, code in enumerate(("afr", "eng", "nso", "tso", "xho", "zul")):
+        write_file(folder / f"{code}.txt", [{"text": text} for text in prose(800, seed, words=80)])
+    return folder

@@ -1,7 +1,5 @@
-"""Decisions against a plain reference, and the reasons of the default recipe in whole builds."""
+"""Decisions against a plain reference."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgelm import resources
 from edgelm.corpus import decide as decide_module
 from edgelm.corpus.decide import DUPLICATES, Decisions, decide
-from edgelm.corpus.recipe import Filter, Proposal, Recipe, SplitRule, load_recipe
+from edgelm.corpus.recipe import Filter, Proposal, Recipe, SplitRule
 from edgelm.errors import BadInput
 from edgelm.languages import load_languages
 
@@ -30,6 +27,7 @@ DOCUMENT = st.fixed_dictionaries(
         "letters": st.integers(0, 3),
         "key": st.integers(0, 3),
         "cluster": st.integers(0, 4),
+        "language_probability": st.sampled_from([0.25, 0.5, 0.75, float("nan")]),
     }
 )
 PROPOSAL = st.builds(
@@ -71,6 +69,12 @@ def quantile(values: list[float], share: float) -> float:
     return values[low] + (values[high] - values[low]) * (place - low)
 
 
+def goodness(rows: list[dict[str, Any]], place: int) -> tuple[Any, ...]:
+    """The smallest of a cluster is kept: not of a doubtful language, the longest, the first."""
+    row = rows[place]
+    return row["language_probability"] < 0.5, -row["letters"], place
+
+
 def reference(rows: list[dict[str, Any]], recipe: Recipe) -> list[tuple[str | None, list[str]]]:
     """First reason and all reasons of each document, one document after another."""
     first = [row["reading"] for row in rows]
@@ -101,7 +105,7 @@ def reference(rows: list[dict[str, Any]], recipe: Recipe) -> list[tuple[str | No
                 every[place] += [rule.reason] if rule.reason not in every[place] else []
     for cluster in {row["cluster"] for row in rows}:
         passing = [place for place, row in enumerate(rows) if row["cluster"] == cluster and not first[place]]
-        best = min(passing, key=lambda place: (-rows[place]["letters"], place), default=None)
+        best = min(passing, key=lambda place: goodness(rows, place), default=None)
         for place in passing:
             if place != best:
                 equal = rows[place]["key"] == rows[best]["key"]
@@ -140,7 +144,15 @@ def test_decisions_are_those_of_the_reference(few, make_table, rows, filters, dr
 
 
 def row(**values: Any) -> dict[str, Any]:
-    usual = {"language": "eng", "source": "s", "reading": None, "letters": 9, "key": 1, "cluster": 0, "words": 5}
+    usual = {
+        "language": "eng",
+        "source": "s",
+        "reading": None,
+        "letters": 9,
+        "key": 1,
+        "cluster": 0,
+        "words": 5,
+    }
     return usual | values
 
 
@@ -174,10 +186,10 @@ def test_an_implausible_proposal_is_noted_and_not_used(few, make_table):
     between = [1, 5]
     assert found.thresholds == [
         {"reason": "long", "column": "words", "language": "eng", "max": 2.0,
-         "proposed": [{"value": 2.0, "between": between, "used": True}]},
+         "proposed": [{"side": "max", "value": 2.0, "between": between, "used": True}]},
         {"reason": "long", "column": "words", "language": "xho", "max": 4.0},
         {"reason": "long", "column": "words", "language": "zul", "max": 4.0,
-         "proposed": [{"value": 20.0, "between": between, "used": False}]},
+         "proposed": [{"side": "max", "value": 20.0, "between": between, "used": False}]},
     ]  # fmt: skip
     assert found.kept.tolist() == [True] + [False] * 4 + [True] * 3 + [False] * 3
 
@@ -186,7 +198,7 @@ def test_a_proposal_sees_only_what_passed_before_and_can_be_measured(few, make_t
     rows = [row(cluster=place, words=place, digits=float("nan") if place < 3 else 0.5) for place in range(9)]
     proposal = Proposal(0.5, (0, 1), 1)
     found = decide(make_table(rows), recipe_of(Filter("x", "digits", max=proposal)), LANGUAGES)
-    assert found.thresholds[0]["proposed"] == [{"value": 0.5, "between": [0, 1], "used": True}]
+    assert found.thresholds[0]["proposed"] == [{"side": "max", "value": 0.5, "between": [0, 1], "used": True}]
     rules = Filter("first", "words", min=4), Filter("second", "words", max=Proposal(0.5, (0, 9), 9))
     found = decide(make_table(rows), recipe_of(*rules), LANGUAGES)
     assert found.thresholds[1]["max"] == 6
@@ -194,14 +206,27 @@ def test_a_proposal_sees_only_what_passed_before_and_can_be_measured(few, make_t
 
 def test_of_a_cluster_the_longest_stays_then_the_first(make_table):
     rows = [
-        row(cluster=0, letters=9, key=1), row(cluster=0, letters=10, key=2), row(cluster=0, letters=10, key=1),
-        row(cluster=3, letters=99, key=3, words=0), row(cluster=3, letters=5, key=3), row(cluster=3, letters=5, key=3),
-        row(cluster=6, letters=5, key=4, reading="empty"), row(cluster=6, letters=4, key=4),
-    ]  # fmt: skip
+        row(cluster=0, letters=9, key=1),
+        row(cluster=0, letters=10, key=2),
+        row(cluster=0, letters=10, key=1),
+        row(cluster=3, letters=99, key=3, words=0),
+        row(cluster=3, letters=5, key=3),
+        row(cluster=3, letters=5, key=3),
+        row(cluster=6, letters=5, key=4, reading="empty"),
+        row(cluster=6, letters=4, key=4),
+    ]
     recipe = recipe_of(Filter("short", "words", min=1))
     assert [first for first, _ in said(decide(make_table(rows), recipe, LANGUAGES), recipe)] == [
         "near_duplicate", None, "near_duplicate", "short", None, "duplicate", "empty", None,
     ]  # fmt: skip
+
+
+def test_of_a_cluster_one_in_its_language_stays(make_table):
+    rows = [row(cluster=0, letters=letters) | {"language_probability": share} for letters, share in
+            ((9, 0.4), (5, float("nan")), (4, 0.9))]  # fmt: skip
+    recipe = recipe_of()
+    assert decide(make_table(rows), recipe, LANGUAGES).kept.tolist() == [False, True, False]
+    assert decide(make_table(rows[::2]), recipe, LANGUAGES).kept.tolist() == [False, True]
 
 
 def test_stripped_diacritics_follow_from_the_rate_of_the_language(make_table):
@@ -244,7 +269,7 @@ def test_at_most_64_filters(make_table):
 
 
 def test_a_column_that_was_not_measured(make_table):
-    with pytest.raises(BadInput, match=r"no column 'digits' was measured, which the filter 'many' needs"):
+    with pytest.raises(BadInput, match=r"no column 'digits' was measured, which a filter needs"):
         decide(make_table([row()]), recipe_of(Filter("many", "digits", max=1)), LANGUAGES)
 
 
@@ -253,128 +278,3 @@ def test_more_reasons_than_a_short_integer_can_count(make_table):
     found = decide(make_table(rows), recipe_of(), LANGUAGES)
     assert not found.kept.any()
     assert len(np.unique(found.first)) == 40_000
-
-
-# in whole builds: one document in English for each reason of the default recipe
-
-ENGLISH = "The small boy walks to his school early in the morning."
-DOCUMENTS = {
-    "too_short": "One two three four.",
-    "too_long": "ab " * 100_001,
-    "word_length": "a b c d e f g",
-    "few_letters": "1234 +++ 5678 ... hello",
-    "many_digits": "a1234567 b2345678 c3456789 d4567890 e5678901",
-    "capitals": "THE SMALL BOY WALKS to school",
-    "foreign_letters": "The small boy идёт в школу early every morning",
-    "repeated_lines": "\n".join(
-        ["the boy walks to school", "the girl walks to town"] + ["the end of it"] * 3
-    ),
-    "repetitive": "the small boy walks to school and " * 40,
-}
-ELSEWHERE = {"wrong_language", "mixed_languages", "interface_strings", "stripped_diacritics", "contaminated"}
-
-
-@pytest.fixture(scope="module")
-def one_of_each(tmp_path_factory, build) -> tuple[dict[str, Any], Path]:
-    folder: Path = tmp_path_factory.mktemp("reasons")
-    texts = [ENGLISH, *DOCUMENTS.values()]
-    (folder / "eng.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return build(folder / "eng.jsonl", folder / "out"), folder / "out"
-
-
-@pytest.mark.parametrize("reason", DOCUMENTS)
-def test_each_filter_gives_its_reason(one_of_each, rows, reason):
-    manifest, corpus = one_of_each
-    assert manifest["languages"]["eng"]["rejected"] == dict.fromkeys(sorted(DOCUMENTS), 1)
-    (found,) = [one for one in rows(corpus, "rejected") if one["reason"] == reason]
-    assert found["text"] == DOCUMENTS[reason].strip()
-    assert found["reasons"][0] == reason
-
-
-def test_there_is_a_document_for_every_filter():
-    assert {one.reason for one in load_recipe("default").filters} == {*DOCUMENTS, *ELSEWHERE}
-
-
-def test_every_failed_filter_is_counted_and_recorded(one_of_each, rows):
-    manifest, corpus = one_of_each
-    failed = manifest["languages"]["eng"]["failed"]
-    for reason in {one.reason for one in load_recipe("default").filters}:
-        assert failed[reason] == sum(reason in one["reasons"] for one in rows(corpus, "rejected"))
-    (digits,) = [one for one in rows(corpus, "rejected") if one["reason"] == "few_letters"]
-    assert digits["reasons"] == ["few_letters", "many_digits"]
-
-
-def sample_texts(code: str) -> list[str]:
-    path = resources.path("corpus", "sample", f"{code}.jsonl")
-    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def test_a_wrong_language_and_mixed_lines_are_found(tmp_path, build, rows):
-    """English said to be isiZulu, and a document of isiZulu that is half English."""
-    zulu, english = sample_texts("zul"), sample_texts("eng")
-    mixed = f"{zulu[0]}\n{english[0]}\n{zulu[1]}\n{english[1]}\n{english[4]}"
-    texts = [*zulu[2:6], english[2], english[3], mixed]
-    path = tmp_path / "zul.jsonl"
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    manifest = build(path, tmp_path / "out", identify=True)
-    found = {one["text"]: one for one in rows(tmp_path / "out", "rejected")}
-    assert set(found) == {english[2], english[3], mixed}
-    assert [found[text]["reason"] for text in english[2:4]] == ["wrong_language"] * 2
-    assert "mixed_languages" in found[mixed]["reasons"]
-    assert 0.3 < found[mixed]["foreign_lines"] < 0.9
-    assert found[english[2]]["language_probability"] < 0.1
-    assert all(one["language_probability"] > 0.5 for one in rows(tmp_path / "out"))
-    assert manifest["confusion"]["zul"]["eng"] >= 2
-    assert manifest["confusion"]["zul"]["zul"] >= 4
-
-
-def test_interface_strings_and_stripped_diacritics_in_a_build(tmp_path, build, prose, write_file):
-    strings = [text if place % 20 else f"{text[:-1]} %s {text}" for place, text in enumerate(prose(60))]
-    write_file(tmp_path / "in" / "app" / "zul.txt", [{"text": text} for text in strings])
-    write_file(tmp_path / "in" / "radio" / "zul.txt", [{"text": text} for text in prose(60, 1)])
-    marked = [text.replace("d", "ḓ") for text in prose(60, 2)]
-    stripped = prose(1, 3, words=80)
-    write_file(tmp_path / "in" / "radio" / "ven.txt", [{"text": text} for text in [*marked, *stripped]])
-    manifest = build(tmp_path / "in", tmp_path / "out")
-    assert manifest["languages"]["zul"]["rejected"] == {"interface_strings": 60}
-    assert manifest["languages"]["ven"]["rejected"] == {"stripped_diacritics": 1}
-
-
-@pytest.mark.parametrize(
-    ("text", "conjunctive", "disjunctive"),
-    [
-        ("ngiyahamba namhlanje ekuseni", None, "too_short"),
-        ("ngiyahamba namhlanje", "too_short", "too_short"),
-        ("ke ya kwa ga go tsa bo lo", "word_length", "word_length"),
-        ("ke tla kwa gae ka go bua", "word_length", None),
-        ("ngokungenakuphikiswa singabathandayo asisoze sabalahla nangomuso", None, "word_length"),
-    ],
-)
-def test_conjunctive_languages_are_measured_against_their_own_bounds(
-    tmp_path, build, text, conjunctive, disjunctive
-):
-    for code, other in (("zul", "Umfana omncane uyahamba esikoleni namhlanje ekuseni."), ("tsn", ENGLISH)):
-        (tmp_path / "in").mkdir(exist_ok=True)
-        (tmp_path / "in" / f"{code}.txt").write_text(f"{text}\n{other}\n")
-    languages = build(tmp_path / "in", tmp_path / "out")["languages"]
-    found = {code: list(one["rejected"]) for code, one in languages.items()}
-    assert found == {
-        "zul": [conjunctive] if conjunctive else [],
-        "tsn": [disjunctive] if disjunctive else [],
-    }
-
-
-def test_a_rejected_document_does_not_make_a_later_one_a_duplicate(tmp_path, build, rows):
-    (tmp_path / "eng.txt").write_text(f"{ENGLISH.upper()}\n{ENGLISH}\n")
-    build(tmp_path / "eng.txt", tmp_path / "out")
-    assert [one["text"] for one in rows(tmp_path / "out")] == [ENGLISH]
-
-
-def test_without_the_filter_the_column_stays(tmp_path, build, rows):
-    """A column is there for every document, whatever the filters are."""
-    (tmp_path / "eng.txt").write_text(f"{ENGLISH}\nOne two\n")
-    recipe = load_recipe("default")
-    build(tmp_path / "eng.txt", tmp_path / "out", filters=recipe.filters[:1])
-    one, two = rows(tmp_path / "out") + rows(tmp_path / "out", "rejected")
-    assert (one["words"], two["words"]) == (11, 2)
-    assert one["digits"] == two["digits"] == 0

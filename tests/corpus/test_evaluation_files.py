@@ -108,6 +108,10 @@ def test_text_is_read_by_lines(tmp_path: Path) -> None:
     assert len(items(tmp_path / "a.txt", text)) == 20
     assert len(items(tmp_path / "b.txt", text.replace("\n", "\n\n"))) == 20
     assert len(items(tmp_path / "c.text", "two words\n" * 20)) == 20
+    assert len(items(tmp_path / "f.text", "two words\tlabel\n" * 20)) == 20
+    assert (
+        items(tmp_path / "g.txt", "three words here\n\nnow four words here\n\n" * 10)[0] == "three words here"
+    )
     assert items(tmp_path / "d.txt", "") == []
     with pytest.raises(BadInput, match="UTF-8"):
         items(tmp_path / "e.txt", b"\xff\xfe\x00")

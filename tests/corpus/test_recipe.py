@@ -12,8 +12,8 @@ from edgelm.languages import get_language
 
 REASONS = [
     "too_short", "too_long", "wrong_language", "mixed_languages", "word_length", "interface_strings",
-    "few_letters", "many_digits", "capitals", "foreign_letters", "stripped_diacritics", "repeated_lines",
-    "repetitive", "contaminated",
+    "few_letters", "many_digits", "capitals", "foreign_letters", "stripped_diacritics", "list",
+    "repeated_lines", "repetitive", "contaminated",
 ]  # fmt: skip
 
 
@@ -55,15 +55,22 @@ def test_the_sample_recipe_reads_the_embedded_sample():
 def test_conjunctive_languages_have_bounds_of_their_own():
     bounds = {one.reason: one for one in load_recipe("default").filters}
     zul, tsn = get_language("zul"), get_language("tsn")
-    assert bounds["too_short"].bounds(zul) == (3, float("inf"))
-    assert bounds["too_short"].bounds(tsn) == bounds["too_short"].bounds(None) == (5, float("inf"))
-    assert bounds["word_length"].bounds(zul) == (3.5, Proposal(0.999, (10, 15), 14))
-    assert bounds["word_length"].bounds(tsn) == (2.5, Proposal(0.999, (7, 10), 10))
+    short, length = bounds["too_short"], bounds["word_length"]
+    assert short.bounds(zul)[0] < short.bounds(tsn)[0]
+    assert short.bounds(zul)[1] == short.bounds(tsn)[1] == float("inf")
+    assert short.bounds(None) == short.bounds(tsn)
+    assert length.bounds(zul)[0] > length.bounds(tsn)[0]
+    own, usual = length.bounds(zul)[1], length.bounds(tsn)[1]
+    assert isinstance(own, Proposal)
+    assert isinstance(usual, Proposal)
+    assert own.between > usual.between
     assert bounds["capitals"].bounds(zul) == (float("-inf"), 0.5)
 
 
 def test_a_bound_of_a_single_language_comes_before_that_of_its_writing():
-    rule = Filter("x", "words", min=5, max=9, conjunctive={"min": 3}, languages={"zul": {"min": 2, "max": None}})
+    rule = Filter(
+        "x", "words", min=5, max=9, conjunctive={"min": 3}, languages={"zul": {"min": 2, "max": None}}
+    )
     bounds = {code: rule.bounds(get_language(code)) for code in ("zul", "xho", "eng")}
     assert bounds == {"zul": (2, float("inf")), "xho": (3, 9), "eng": (5, 9)}
 
@@ -85,7 +92,11 @@ def test_the_settings_of_every_stage(tmp_path, monkeypatch):
     )
     assert recipe.sources[0].path == tmp_path / "texts"
     assert (recipe.sources[0].licence, recipe.sources[0].genre) == ("CC BY 4.0", "news")
-    assert (recipe.sources[1].hub, recipe.sources[1].path, recipe.sources[1].split) == ("who/what", None, "test")
+    assert (recipe.sources[1].hub, recipe.sources[1].path, recipe.sources[1].split) == (
+        "who/what",
+        None,
+        "test",
+    )
     assert recipe.evaluation == (tmp_path / "a.txt", tmp_path / "elsewhere" / "b")
     assert recipe.near_duplicates == NearDuplicates(4, 5, 3, 0.9)
     assert recipe.boilerplate == BoilerplateLines(4, 0.5)
@@ -152,9 +163,9 @@ SPLIT = {"validation": {"share": 0.1, "max_bytes": 9}, "test": {"share": 0.1, "m
         ({"evaluation": ["$NO_SUCH_VARIABLE/x"]}, "evaluation", "$NO_SUCH_VARIABLE"),
         ({"sources": [{"path": "x", "hub": "y"}]}, "sources", "either"),
         ({"sources": [{"path": "x", "documents": "pages"}]}, "sources", "'pages' is none of lines"),
-        ({"repair": ["mojibake", "spelling"]}, "text_field, repair", "no repair 'spelling'"),
-        ({"redact": "yes"}, "text_field, repair", "redact 'yes'"),
-        ({"identify": "no"}, "text_field, repair", "identify is 'no'"),
+        ({"repair": ["mojibake", "spelling"]}, "repair, identify", "no repair 'spelling'"),
+        ({"redact": "yes"}, "repair, identify", "redact 'yes'"),
+        ({"identify": "no"}, "repair, identify", "identify is 'no'"),
         (
             {"filters": [{"reason": "x", "column": "words", "max": {"quantile": 2, "between": [1, 2]}}]},
             "filters",

@@ -64,7 +64,10 @@ def test_what_is_found_is_in_order_and_apart(text: str) -> None:
         ("Mun@Saldanhabay.Co.Za NGO@X-Y.ORG", "<email> <email>"),
         ("kgovender@parliament .gov .za, jan@mweb. co.za", "<email>, <email>"),
         ("importctn@ xsinet.co.za", "<email>"),
-        ("0821234567@mail.co.za, a@0821234567.co.za, info@x.com2020", "<email>, <email>, <email>2020"),
+        (
+            "0821234567@mail.co.za, a@0821234567.co.za, info@x.com2020, b@ X.0821234567.ORG",
+            "<email>, <email>, <email>2020, <email>",
+        ),
         ("@MISA_CoGTA user@ @ a@b x@y.1", "@MISA_CoGTA user@ @ a@b x@y.1"),
         ("weke @ 700gr. Gaan", "weke @ 700gr. Gaan"),
     ],

@@ -1,11 +1,14 @@
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
 
-from edgelm.corpus.report import read_manifest, table
+from edgelm.corpus.recipe import load_recipe
+from edgelm.corpus.report import read_manifest
+from edgelm.corpus.tables import mix_table, sources_table, table, thresholds_table
 from edgelm.errors import BadInput
 
 BAD = '<script>alert("1")</script> & <b>fat</b> | pipe'
@@ -69,9 +72,11 @@ def test_dataset_card_is_yaml_and_its_tables_stay_tables(corpus):
     meta = yaml.safe_load(front)
     assert meta["language"] == ["en", "zu"]
     assert [one["config_name"] for one in meta["configs"]] == ["default", "eng", "zul"]
-    for line in body.splitlines():
-        if line.startswith("|"):
-            assert line.replace("\\|", "").count("|") in (7, 5), line
+    tables = re.findall(r"(?:^\|.*\n)+", body, re.MULTILINE)
+    assert len(tables) == 3
+    for lines in map(str.splitlines, tables):
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1, lines
+        assert len(lines) > 2
     assert "radio \\| tv &lt;i&gt;" in body
     assert "<script>" not in body
 
@@ -80,6 +85,43 @@ def test_table(corpus):
     header, rows = table(read_manifest(corpus))
     assert all(len(row) == len(header) for row in rows)
     assert [row[0] for row in rows] == ["eng", "unknown", "zul"]
+
+
+def test_card_states_its_limits(corpus, tmp_path, build, prose, write_file):
+    card = (corpus / "README.md").read_text(encoding="utf-8")
+    for limit in ("Nothing checked it", "found by chance", "are tags", "No evaluation data was looked for"):
+        assert limit in card, limit
+    write_file(tmp_path / "a.txt", [{"text": text} for text in prose(30)])
+    (tmp_path / "test.txt").write_text("another sentence that is nowhere in it\n")
+    options = {
+        "near_duplicates": None,
+        "redact": "count",
+        "evaluation": (tmp_path / "test.txt",),
+        "identify": True,
+    }
+    build(tmp_path / "a.txt", tmp_path / "out", language="zul", filters=(), **options)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    for limit in (
+        "checked by an identifier",
+        "Only exact duplicates",
+        "Nothing personal",
+        "evaluation files named",
+    ):
+        assert limit in card, limit
+
+
+def test_tables(corpus):
+    manifest = read_manifest(corpus)
+    for header, rows in (f(manifest) for f in (sources_table, thresholds_table, mix_table)):
+        assert rows
+        assert all(len(row) == len(header) for row in rows)
+        assert all(isinstance(cell, str) for row in rows for cell in row)
+    bounds = {(row[0], row[5]): row[1:5] for row in thresholds_table(manifest)[1]}
+    short = next(one for one in load_recipe("default").filters if one.reason == "too_short")
+    assert bounds["too_short", "zul"] == [short.column, f"{short.conjunctive['min']:g}", "-", "-"]
+    assert bounds["too_short", "eng unknown"] == [short.column, f"{short.min:g}", "-", "-"]
+    assert bounds["capitals", "all"] == ["uppercase", "-", "0.5", "-"]
+    assert sum(float(row[2].rstrip("%")) for row in mix_table(manifest)[1]) == pytest.approx(100, abs=0.2)
 
 
 def test_datasets_reads_the_shards_and_the_card_without_a_network(corpus, rows, tmp_path, monkeypatch):

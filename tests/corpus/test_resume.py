@@ -6,28 +6,42 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from edgelm.corpus.build import build_corpus
+from edgelm.corpus.recipe import load_recipe
+from edgelm.corpus.tune import Tuning
+
 # imports once and forks a build for every line it reads, so that the moment of a kill is the build's own
 DRIVER = """
 import os, sys
+from dataclasses import replace
 from pathlib import Path
 import pyarrow, pyarrow.parquet
-from edgelm.corpus import build
+from edgelm.corpus import build, common, measure, minhash, tune
 from edgelm.corpus.recipe import load_recipe
 from edgelm.errors import EdgelmError
 
-build.usable_cores = lambda: 2
+def tuned(source, output):
+    tuning = tune.Tuning(source)
+    tuning.change("too_short.min=6")
+    tuning.write(output)
+
+def built(source, output):
+    build.build_corpus(replace(load_recipe(source), identify=False), output, workers=2)
+
 for line in sys.stdin:
-    source, output = line.split("\\t")
+    source, output = map(Path, line.strip().split("\\t"))
     child = os.fork()
     if child == 0:
         try:
-            build.build_corpus(load_recipe(source), Path(output.strip()))
+            (tuned if (source / "manifest.json").exists() else built)(source, output)
         except EdgelmError as error:
             print(error, file=sys.stderr, flush=True)
             os._exit(error.exit_code)
@@ -36,6 +50,17 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 EDGELM = [sys.executable, "-c", "from edgelm.cli import main; main()"]
+# what is in the partial folder once a phase has begun
+PHASES: dict[str, Callable[[Path], bool]] = {
+    "reading": lambda partial: (partial / "work" / "read").exists(),
+    "measuring": lambda partial: (
+        (partial / "work" / "measured").exists() and any(partial.glob("work/measured/*"))
+    ),
+    "clustering": lambda partial: (partial / "work" / "signatures.npy").exists(),
+    "writing": lambda partial: (partial / "decided").exists() or (partial / "data").exists(),
+    "reporting": lambda partial: (partial / "manifest.json").exists(),
+    "clearing": lambda partial: (partial / "report.html").exists() or (partial / "cleared").exists(),
+}
 
 
 class Driver:
@@ -60,27 +85,36 @@ class Driver:
 
     def run(self, source: Path, output: Path) -> None:
         self.start(source, output)
-        assert int(self.line()) == 0
+        status = int(self.line())
+        assert status == 0, self.process.stderr.readline() if self.process.stderr else status
 
-    def killed(self, source: Path, output: Path, measured: int, delay: float) -> list[psutil.Process]:
-        """Kill a build `delay` seconds after so many files are measured; the workers it left behind.
+    def killed(
+        self, source: Path, output: Path, reached: Callable[[Path], bool], delay: float = 0.0
+    ) -> list[psutil.Process] | None:
+        """Kill a build `delay` seconds after it has `reached` something.
 
-        One file more than there are means: when shards are being written.
+        Returns:
+            the workers it left, None if it had ended before.
         """
         partial = output.with_name(f".{output.name}.partial")
         child = self.start(source, output)
         until = time.monotonic() + 60
-        while running(child) and time.monotonic() < until:
-            if len([*partial.glob("measured/*.parquet")]) >= measured or (partial / "data").exists():
-                break
+        while running(child) and time.monotonic() < until and not reached(partial):
+            time.sleep(0.0005)
         time.sleep(delay)
         try:
             workers = child.children(recursive=True)
             os.kill(child.pid, signal.SIGKILL)
         except (psutil.NoSuchProcess, ProcessLookupError):
             workers = []
-        assert int(self.line()) in (0, -signal.SIGKILL)
-        return workers
+        status = int(self.line())
+        assert status in (0, -signal.SIGKILL)
+        return workers if status else None
+
+
+def measured(count: int) -> Callable[[Path], bool]:
+    """Once so many shards are measured."""
+    return lambda partial: len([*partial.glob("work/measured/*.parquet")]) >= count
 
 
 def running(process: psutil.Process) -> bool:
@@ -95,25 +129,6 @@ def driver() -> Iterator[Driver]:
     driver = Driver()
     yield driver
     driver.process.communicate()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, prose, write_file) -> Path:
-    """Twelve files that one process measures."""
-    folder = tmp_path_factory.mktemp("small") / "texts"
-    for number in range(12):
-        code = ("eng", "tso", "zul")[number % 3]
-        write_file(folder / f"{number}" / f"{code}.jsonl.xz", [{"text": text} for text in prose(300, number)])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory, prose, write_file) -> Path:
-    """Six files that two processes measure."""
-    folder = tmp_path_factory.mktemp("large") / "texts"
-    for seed, code in enumerate(("afr", "eng", "nso", "tso", "xho", "zul")):
-        write_file(folder / f"{code}.txt", [{"text": text} for text in prose(800, seed, words=80)])
-    return folder
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -137,9 +152,9 @@ def test_a_build_killed_again_and_again_ends_with_the_same_bytes(
 ):
     draw = random.Random(seed)
     interrupted = 0
-    for measured in sorted(draw.choices(range(14), k=4)):
-        driver.killed(small, tmp_path / "killed", measured, draw.uniform(0, 0.02))
-        if (tmp_path / "killed").exists():
+    for phase in ("reading", *draw.choices([*PHASES], k=4)):
+        killed = driver.killed(small, tmp_path / "killed", PHASES[phase], draw.uniform(0, 0.02))
+        if killed is None:
             assert (tmp_path / "killed" / "edgelm.json").exists(), "what can be seen is whole"
         else:
             interrupted += 1
@@ -149,11 +164,55 @@ def test_a_build_killed_again_and_again_ends_with_the_same_bytes(
     assert leftovers(tmp_path) == ["killed"]
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_build_killed_in_any_phase(tmp_path, driver, small, undisturbed, content, phase):
+    for delay in (0.0, 0.002):
+        driver.killed(small, tmp_path / "killed", PHASES[phase], delay)
+    driver.run(small, tmp_path / "killed")
+    assert content(tmp_path / "killed") == content(undisturbed[small])
+    assert leftovers(tmp_path) == ["killed"]
+
+
+def test_a_build_killed_while_it_clears_its_work_away(tmp_path, small, undisturbed, content, monkeypatch):
+    """Whatever part of it is gone, the next run does not miss it."""
+    import shutil
+
+    real = shutil.rmtree
+
+    def stop(path: Path, *options: Any, **named: Any) -> None:
+        if Path(path).parent.name == ".killed.partial" and (Path(path) / "read").exists():
+            for file in sorted(path.rglob("*.parquet"))[::2]:
+                file.unlink()
+            raise KeyboardInterrupt
+        real(path, *options, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", stop)
+    recipe = replace(load_recipe(small), identify=False)
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(recipe, tmp_path / "killed")
+    monkeypatch.undo()
+    build_corpus(recipe, tmp_path / "killed")
+    assert content(tmp_path / "killed") == content(undisturbed[small])
+    assert leftovers(tmp_path) == ["killed"]
+
+
+def test_a_tuned_corpus_killed_while_it_is_written(tmp_path, driver, undisturbed, small, content):
+    corpus = undisturbed[small]
+    driver.run(corpus, tmp_path / "whole")
+    for number, phase in enumerate(("writing", "writing", "reporting")):
+        output = tmp_path / f"{number}"
+        driver.killed(corpus, output, PHASES[phase], 0.001 * number)
+        driver.run(corpus, output)
+        assert content(output) == content(tmp_path / "whole")
+    assert leftovers(tmp_path) == ["0", "1", "2", "whole"]
+    assert int(Tuning(tmp_path / "whole").after.kept.sum()) > 100
+
+
 def test_a_killed_build_leaves_no_worker_and_is_taken_up_again(tmp_path, driver, large, undisturbed, content):
     draw = random.Random(10)
     left = 0
-    for measured in (0, 2):
-        workers = driver.killed(large, tmp_path / "killed", measured, draw.uniform(0, 0.05))
+    for count in (0, 2):
+        workers = driver.killed(large, tmp_path / "killed", measured(count), draw.uniform(0.1, 0.2)) or []
         left += len(workers)
         psutil.wait_procs(workers, timeout=10)
         assert not any(map(running, workers)), "a worker outlived its build"
@@ -163,26 +222,29 @@ def test_a_killed_build_leaves_no_worker_and_is_taken_up_again(tmp_path, driver,
     assert leftovers(tmp_path) == ["killed"]
 
 
-def test_measured_files_are_not_measured_again(tmp_path, driver, large):
-    """A shard of the interrupted build has the same bytes and the same time of change in the next one."""
+def test_what_was_read_and_measured_is_not_done_again(tmp_path, driver, large):
+    """A shard of the interrupted build has the same time of change in the next one."""
     output, partial = tmp_path / "out", tmp_path / ".out.partial"
-    child = driver.start(large, output)
-    until = time.monotonic() + 60
-    while not [*partial.glob("measured/*.parquet")] and time.monotonic() < until:
-        time.sleep(0.002)
-    os.kill(child.pid, signal.SIGKILL)
-    assert int(driver.line()) == -signal.SIGKILL
-    time.sleep(0.3)  # the workers end
-    before = {path: path.stat().st_mtime_ns for path in partial.glob("measured/*.parquet")}
-    assert before
+    workers = driver.killed(large, output, measured(1))
+    assert workers
+    psutil.wait_procs(workers, timeout=10)
+
+    def shards() -> dict[Path, int]:
+        found = {}
+        for path in [*partial.glob("work/read/*.parquet"), *partial.glob("work/measured/*.parquet")]:
+            try:
+                found[path] = path.stat().st_mtime_ns
+            except FileNotFoundError:
+                continue
+        return found
+
+    before = shards()
+    assert len([path for path in before if path.parent.name == "measured"]) >= 1
+    assert len(before) > 6
     child = driver.start(large, output)
     seen: dict[Path, int] = {}
-    while len(seen) < 6 and running(child):
-        for path in partial.glob("measured/*.parquet"):
-            try:
-                seen[path] = path.stat().st_mtime_ns
-            except FileNotFoundError:
-                break
+    while running(child):
+        seen |= shards()
         time.sleep(0.002)
     assert int(driver.line()) == 0
     assert before.items() <= seen.items()
@@ -206,13 +268,15 @@ def test_two_processes_building_one_output(tmp_path, small, content):
     assert len(content(output)) > 6
 
 
-def test_a_worker_that_is_killed_is_one_line_and_the_next_run_goes_on(tmp_path, driver, large, content):
+def test_a_worker_that_is_killed_is_one_line_and_the_next_run_goes_on(
+    tmp_path, driver, large, undisturbed, content
+):
     output = tmp_path / "out"
     child = driver.start(large, output)
     until = time.monotonic() + 60
-    while not [*tmp_path.glob(".out.partial/measured/*.part")] and time.monotonic() < until:
-        time.sleep(0.002)
-    writing = {int(path.name.split(".")[1]) for path in tmp_path.glob(".out.partial/measured/*.part")}
+    while not [*tmp_path.glob(".out.partial/work/*/*.part")] and time.monotonic() < until:
+        time.sleep(0.0005)
+    writing = {int(path.name.split(".")[1]) for path in tmp_path.glob(".out.partial/work/*/*.part")}
     os.kill(writing.pop(), signal.SIGKILL)
     assert int(driver.line()) == 1
     assert driver.process.stderr is not None
@@ -221,24 +285,21 @@ def test_a_worker_that_is_killed_is_one_line_and_the_next_run_goes_on(tmp_path, 
     assert not running(child)
     assert not output.exists()
     driver.run(large, output)
-    assert len(content(output)) > 6
+    assert content(output) == content(undisturbed[large])
 
 
 def test_ctrl_c_shows_no_traceback_of_any_worker(tmp_path, large):
     """SIGINT goes to the whole process group, as a terminal sends it."""
-    source, output = tmp_path / "in", tmp_path / "out"
-    source.mkdir()
-    (source / "eng.txt").write_bytes(b"".join(path.read_bytes() for path in sorted(large.iterdir())) * 2)
-    (source / "zul.txt").write_text("Umfana omncane uyahamba esikoleni.\n")  # its worker is idle soon
+    output = tmp_path / "out"
     process = subprocess.Popen(
-        [*EDGELM, "corpus", "build", str(source), "-q", "-o", str(output)],
+        [*EDGELM, "corpus", "build", str(large), "-q", "-o", str(output), "--workers", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     until = time.monotonic() + 60
-    while not [*tmp_path.glob(".out.partial/measured/*.parquet")] and time.monotonic() < until:
+    while not [*tmp_path.glob(".out.partial/work/read/*")] and time.monotonic() < until:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
     out, error = process.communicate(timeout=60)

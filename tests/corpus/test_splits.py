@@ -116,7 +116,9 @@ def test_a_mixture_is_one(sizes, mix):
     assert sum(one["share"] for one in found.values()) == pytest.approx(1, abs=1e-5)
     total = sum(sizes.values())
     for code, one in found.items():
-        assert one["epochs"] * sizes[code] / total == pytest.approx(one["share"], abs=1e-4 * sizes[code] / total + 1e-6)
+        assert one["epochs"] * sizes[code] / total == pytest.approx(
+            one["share"], abs=1e-4 * sizes[code] / total + 1e-6
+        )
     if mix.unimax_epochs:
         few = max(one["epochs"] for one in found.values())
         assert few <= mix.unimax_epochs * 1.001 + 1e-4
@@ -140,7 +142,10 @@ def test_duplicates_go_before_splitting_and_the_first_stays(tmp_path, prose, wri
     kept = rows(tmp_path / "out")
     assert {row["text"] for row in kept} == set(texts)
     assert {row["cluster_size"] for row in kept} == {3}
-    splits = {name: {row["text"] for row in kept if row["split"] == name} for name in ("train", "validation", "test")}
+    splits = {
+        name: {row["text"] for row in kept if row["split"] == name}
+        for name in ("train", "validation", "test")
+    }
     assert all(splits.values())
     assert sum(map(len, splits.values())) == 300, "no text is in two splits"
 
@@ -149,7 +154,12 @@ def test_near_duplicates_never_meet_across_splits(tmp_path, prose, write_file, b
     """Each text comes four times, with a word changed or added; one of the four, the longest, is kept."""
     texts = prose(60, words=60)
     variants = [
-        [text, text.replace(" ", " kale ", 1), " ".join(text.split()[:-1]), text.replace(".", " name zanu bona.")]
+        [
+            text,
+            text.replace(" ", " kale ", 1),
+            " ".join(text.split()[:-1]),
+            text.replace(".", " name zanu bona."),
+        ]
         for text in texts
     ]
     for number in range(4):
@@ -167,7 +177,9 @@ def test_splits_have_about_their_share_and_never_more_than_their_bytes(tmp_path,
         write_file(tmp_path / "in" / f"{code}.txt", [{"text": text} for text in prose(2000, seed)])
     wide, narrow = SplitRule(0.1, 10**9), SplitRule(0.1, 2000)
     free = build(tmp_path / "in", tmp_path / "free", test=wide, validation=wide, filters=())["languages"]
-    capped = build(tmp_path / "in", tmp_path / "capped", test=narrow, validation=narrow, filters=())["languages"]
+    capped = build(tmp_path / "in", tmp_path / "capped", test=narrow, validation=narrow, filters=())[
+        "languages"
+    ]
     for code in ("zul", "eng"):
         for name in ("test", "validation"):
             assert 0.07 < free[code]["splits"][name]["documents"] / 2000 < 0.13
@@ -207,4 +219,6 @@ def test_the_draw_is_that_of_the_text_as_it_is_written(tmp_path, prose, write_fi
     kept = rows(tmp_path / "out")
     assert text_keys([row["text"] for row in kept]).tolist() == [row["key"] for row in kept]
     draw = {row["text"]: row["key"] * 0x9E3779B97F4A7C15 % 2**64 / 2**64 for row in kept}
-    assert {row["text"] for row in kept if row["split"] == "test"} == {text for text in draw if draw[text] < 0.2}
+    assert {row["text"] for row in kept if row["split"] == "test"} == {
+        text for text in draw if draw[text] < 0.2
+    }

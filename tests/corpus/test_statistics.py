@@ -1,3 +1,4 @@
+import re
 import unicodedata
 import zlib
 
@@ -34,6 +35,16 @@ def is_letter(one: str) -> bool:
     return one.isalpha() or ord(one) >= LIMIT - 1
 
 
+def is_name(one: str) -> bool:
+    return is_letter(one) or one.isdigit()
+
+
+def ended(line: str) -> bool:
+    """Whether a sentence ends at the end of a line."""
+    end = re.sub(r"[\s\"'”’»)]+$", "", line)
+    return end.endswith((".", "!", "?", "…"))
+
+
 def has_diacritic(one: str) -> bool:
     base = unicodedata.normalize("NFD", one)[0]
     return one.isalpha() and base != one and base.isascii()
@@ -43,6 +54,9 @@ def one_by_one(text: str, alphabet: str) -> dict[str, float]:
     """The columns as they are defined."""
     words, lines = text.split(), text.split("\n") if text else []
     letters = [one for one in text if is_letter(one)]
+    lettered = sum(any(map(is_letter, word)) for word in words)
+    running = [line for line in lines if ended(line) or line.count(" ") >= 9]
+    whole = max(sum(map(len, lines)), 1)
     data = text.encode("utf-8")
     ratio = len(zlib.compress(data, 1)) / len(data) if len(data) >= 400 else float(bool(data))
     known = set(alphabet.lower() + alphabet.upper())
@@ -51,14 +65,16 @@ def one_by_one(text: str, alphabet: str) -> dict[str, float]:
         "characters": len(text),
         "bytes": len(data),
         "letters": len(letters),
-        "mean_word_length": sum(map(len, words)) / max(len(words), 1),
-        "alphabetic_words": sum(any(map(is_letter, word)) for word in words) / max(len(words), 1),
+        "mean_word_length": len(letters) / max(lettered, 1),
+        "lettered_words": lettered,
+        "alphabetic_words": lettered / max(sum(any(map(is_name, word)) for word in words), 1),
         "digits": sum(one.isdigit() for one in text) / max(len(text), 1),
         "uppercase": sum(one.isupper() for one in letters) / max(len(letters), 1),
         "diacritics": sum(map(has_diacritic, letters)) / max(len(letters), 1),
         "foreign_letters": sum(one not in known for one in letters if alphabet) / max(len(letters), 1),
         "lines": len(lines),
-        "duplicate_lines": 1 - len(set(lines)) / len(lines) if lines else 0,
+        "duplicate_lines": 1 - sum(map(len, set(lines))) / whole if len(lines) > 1 else 0,
+        "running_text": sum(map(len, running)) / whole if len(lines) > 1 else len(lines),
         "compression_ratio": ratio,
     }
 
@@ -88,9 +104,10 @@ def test_measure() -> None:
     found = measured("Umfana 12 UYAHAMBA ...\nnamhlanje\nnamhlanje", 1)
     assert found == pytest.approx(
         {
-            "words": 6, "characters": 42, "bytes": 42, "letters": 32, "mean_word_length": 37 / 6,
-            "alphabetic_words": 4 / 6, "digits": 2 / 42, "uppercase": 9 / 32, "diacritics": 0,
-            "foreign_letters": 0, "lines": 3, "duplicate_lines": 1 - 2 / 3, "placeholders": 0,
+            "words": 6, "characters": 42, "bytes": 42, "letters": 32, "mean_word_length": 32 / 4,
+            "lettered_words": 4, "alphabetic_words": 4 / 5, "running_text": 22 / 40,
+            "digits": 2 / 42, "uppercase": 9 / 32, "diacritics": 0,
+            "foreign_letters": 0, "lines": 3, "duplicate_lines": 9 / 40, "placeholders": 0,
             "compression_ratio": 1.0,
         }
     )  # fmt: skip
@@ -99,6 +116,13 @@ def test_measure() -> None:
     assert measured("ḓḽa Ḓ", 2)["foreign_letters"] == 1 / 4
     assert set(measured("").values()) == {0}
     assert set(found) <= set(known_columns()), "a recipe may name every column"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\n\n \n", " ", "\ufffd"])
+def test_texts_of_nothing_are_measured_too(text: str) -> None:
+    """A recipe may leave texts as they are."""
+    assert all(np.isfinite(value) for value in measured(text).values())
+    key(text)
 
 
 @pytest.mark.parametrize(

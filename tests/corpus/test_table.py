@@ -9,7 +9,9 @@ from edgelm.corpus.table import Table
 from edgelm.errors import BadInput
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-STRINGS = st.lists(st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "ḓ", "zul", "b" * 300]))), max_size=4)
+STRINGS = st.lists(
+    st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "ḓ", "zul", "b" * 300]))), max_size=4
+)
 
 
 def write(folder, *shards, groups=10):
@@ -42,7 +44,10 @@ def test_codes_where_a_shard_has_no_such_column(tmp_path):
 
 
 def test_numbers_keep_their_type_and_miss_as_nan_or_zero(tmp_path):
-    one = {"whole": arrow.array([1, None, 2**62], arrow.int64()), "part": arrow.array([0.5, None, 2.0], arrow.float32())}
+    one = {
+        "whole": arrow.array([1, None, 2**62], arrow.int64()),
+        "part": arrow.array([0.5, None, 2.0], arrow.float32()),
+    }
     two = {"whole": arrow.array([4], arrow.int64()), "part": arrow.array([1.5], arrow.float32())}
     table = Table(write(tmp_path, one, two, groups=2))
     assert table["whole"].tolist() == [1, 0, 2**62, 4]
@@ -61,7 +66,11 @@ def test_numbers_where_a_shard_has_no_such_column(tmp_path):
 def test_bytes_of_a_fixed_width(tmp_path):
     rows = np.arange(4 * 25, dtype=np.uint8).reshape(25, 4)
     shards = [rows[:11], rows[11:11], rows[11:]]
-    made = [{"x": arrow.FixedSizeBinaryArray.from_buffers(arrow.binary(4), len(one), [None, arrow.py_buffer(one.tobytes())])} for one in shards]  # fmt: skip
+    buffers = [[None, arrow.py_buffer(one.tobytes())] for one in shards]
+    made = [
+        {"x": arrow.FixedSizeBinaryArray.from_buffers(arrow.binary(4), len(one), own)}
+        for one, own in zip(shards, buffers, strict=True)
+    ]
     found = np.zeros_like(rows)
     for start, part in Table(write(tmp_path, *made, groups=3)).binary("x", 4):
         found[start : start + len(part)] = part
