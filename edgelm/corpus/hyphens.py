@@ -131,14 +131,14 @@ def breaks(parts: Sequence[WordCounts]) -> Breaks:
     return Breaks(pairs["pair"][chosen], ~words[chosen])
 
 
-def is_broken(part: WordCounts, found: Breaks) -> bool:
+def is_broken(part: WordCounts, found: Breaks, share: float = BROKEN_SHARE) -> bool:
     """Whether the texts of a part, such as one file, hold broken words at all: elsewhere a hyphen is meant.
 
-    They do if a share of `BROKEN_SHARE` of their pairs are certain breaks; a few pairs do not make a case.
+    They do if such a share of their pairs are certain breaks; a few pairs do not make a case.
     """
     certain = _among(found.keys[found.certain], part.pairs["pair"])
     counts = part.pairs["count"]
-    return bool(counts[certain].sum() >= BROKEN_SHARE * (counts.sum() + DOUBT))
+    return bool(counts[certain].sum() >= share * (counts.sum() + DOUBT))
 
 
 def join_hyphens(texts: Sequence[str], known: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -252,12 +252,14 @@ _NO_PAIRS = np.zeros(0, dtype=PAIR)
 
 
 @njit(cache=True, nogil=True)
-def _mix(key: np.uint64, code: np.uint64) -> np.uint64:  # FNV-1a, a code point at a time
+def mix(key: np.uint64, code: np.uint64) -> np.uint64:
+    """The key of what was read so far and one more code point, by FNV-1a."""
     return (key ^ code) * np.uint64(0x100000001B3)
 
 
 @njit(cache=True, nogil=True)
-def _finish(key: np.uint64) -> np.uint64:  # the end of MurmurHash3, so that every bit depends on every other
+def finish(key: np.uint64) -> np.uint64:
+    """The end of MurmurHash3, so that every bit depends on every other."""
     key ^= key >> np.uint64(33)
     key *= np.uint64(0xFF51AFD7ED558CCD)
     key ^= key >> np.uint64(33)
@@ -271,8 +273,8 @@ def _keys(codes: np.ndarray, starts: np.ndarray, lower: np.ndarray) -> np.ndarra
     for at in range(len(keys)):
         key = np.uint64(0xCBF29CE484222325)
         for code in codes[starts[at] : starts[at + 1]]:
-            key = _mix(key, np.uint64(39 if code == 0x2019 else lower[code]))
-        keys[at] = _finish(key)
+            key = mix(key, np.uint64(39 if code == 0x2019 else lower[code]))
+        keys[at] = finish(key)
     return keys
 
 
@@ -294,10 +296,10 @@ def _word_keys(codes: np.ndarray, kinds: np.ndarray, lower: np.ndarray) -> np.nd
                 break
             if not quote and not kinds[code] & (LETTER | MARK):
                 break
-            key = _mix(key, np.uint64(39 if quote else lower[code]))
+            key = mix(key, np.uint64(39 if quote else lower[code]))
             at += 1
         if whole and (at == total or not _clings(codes[at], kinds)):
-            keys[found] = _finish(key)
+            keys[found] = finish(key)
             found += 1
     return keys[:found]
 

@@ -2,8 +2,8 @@
 
 `normalise` is the part that every text needs: NFC, no control characters, plain blanks. `repair` also undoes
 mojibake, HTML entities and markup, joins words split by a hyphen at the end of a line, and parts sentences
-that lost the blank between them. It looks at one document at a time; for hyphens that stayed inside a line, which need
-the whole corpus, see `edgelm.corpus.hyphens`.
+that lost the blank between them. It looks at one document at a time; for words broken inside a line, which
+need the whole corpus, see `edgelm.corpus.hyphens` and `edgelm.corpus.blanks`.
 """
 
 import html
@@ -102,8 +102,8 @@ def repair_text(text: str, repairs: Repairs = Repairs()) -> tuple[str, tuple[int
     """One repaired text and how many of each of `COLUMNS` were mended. Idempotent.
 
     Mojibake is undone by ftfy, line by line, where two neighbouring characters look like one of UTF-8;
-    quotes and widths stay as they are. Counted are pieces of mojibake, entities, pieces of markup, words not in
-    NFC, control characters dropped, hyphens removed, and blanks put between sentences.
+    quotes and widths stay as they are. Counted are pieces of mojibake, entities, pieces of markup,
+    words not in NFC, control characters dropped, hyphens removed, and blanks put between sentences.
     """
     mojibake = entities = markup = unicode = control = hyphens = joins = 0
     for _ in range(ROUNDS):

@@ -30,10 +30,8 @@ class Table:
         return int(self.starts[-1])
 
     def __contains__(self, name: str) -> bool:
-        return (
-            name in self.derived
-            or (bool(self.shards)
-            and name in self._open(self.shards[0]).schema_arrow.names)
+        return name in self.derived or (
+            bool(self.shards) and name in self._open(self.shards[0]).schema_arrow.names
         )
 
     def __getitem__(self, name: str) -> np.ndarray:

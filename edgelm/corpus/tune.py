@@ -132,7 +132,8 @@ def open_table(corpus: Path, manifest: dict[str, Any]) -> Table:
         )
     columns = {one["column"] for one in manifest["recipe"]["filters"]}
     names = (
-        "cluster", "letters", "language_probability", "diacritics", "placeholders", "key", "bytes", "words", "row",
+        "cluster", "letters", "language_probability", "diacritics", "placeholders", "key", "bytes", "words",
+        "row",
     )  # fmt: skip
     return table.keep([*sorted(columns), *names], ("language", "source", "reading", "claimed"))
 

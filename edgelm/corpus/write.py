@@ -45,6 +45,7 @@ def write_language(
         filters: the reason of each filter, which the bits in `failed` stand for.
     """
     arrow = require("pyarrow", "corpus")
+    compute = require("pyarrow.compute", "corpus")
     parquet = require("pyarrow.parquet", "corpus")
     arrays = {name: np.load(decisions / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     wanted = set(samples)
@@ -55,7 +56,7 @@ def write_language(
         for shard, start in shards:
             row = start
             for batch in parquet.ParquetFile(shard).iter_batches(batch_size=BATCH):
-                own = np.asarray(arrow.compute.equal(batch["language"], language).fill_null(False))
+                own = np.asarray(compute.equal(batch["language"], language).fill_null(False))
                 rows = row + np.flatnonzero(own)
                 row += len(batch)
                 if not len(rows):

@@ -120,6 +120,7 @@ def test_only_files_with_broken_words_are_taken_for_broken() -> None:
     found = breaks([broken, meant])
     assert len(found.keys) == len(words)
     assert is_broken(broken, found)
+    assert not is_broken(broken, found, share=0.9)
     assert not is_broken(meant, found)
     few = count_words(["zingqi-banamba"])
     assert not is_broken(few, found)

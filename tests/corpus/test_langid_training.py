@@ -1,12 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgelm.corpus import langid_training
-from edgelm.corpus.langid import OTHER, load
+from edgelm.corpus.characters import flatten
+from edgelm.corpus.langid import FOLD, KEY_BITS, MAX_FEATURES, OTHER, keys_of, load
+from edgelm.corpus.langid_descent import seen_in_one_line
 from edgelm.corpus.langid_text import Labelled, checksum, crops, held_out, read_labelled, read_other
-from edgelm.corpus.langid_training import Material, Settings, clean, main, train
+from edgelm.corpus.langid_training import Material, Settings, clean, main, naive_bayes, train
 from edgelm.errors import BadInput
 
 AFRIKAANS = "die kinders stap soggens skool toe en lees hulle nuwe boeke by groot tafels in ons huis".split()
@@ -43,10 +46,11 @@ def test_training_is_deterministic_and_tells_the_languages_apart(labelled: Label
     for words, language in ((AFRIKAANS, "afr"), (ENGLISH, "eng"), (GERMAN, OTHER)):
         answer = models[0].probabilities(lines(words, 50, seed=9)).argmax(axis=1)
         assert (answer == models[0].languages.index(language)).mean() > 0.95
-    other_seed = train(
-        labelled, {"deu": lines(GERMAN, 60)}, {}, Settings(**{**vars(QUICK), "seed": 2}), False
+    two, three = (
+        train(labelled, {}, {}, replace(QUICK, vocabulary_share=0.0, seed=seed), calibrate=False)
+        for seed in (2, 3)
     )
-    assert not np.array_equal(other_seed.weights, models[0].weights)
+    assert not np.array_equal(two.weights, three.weights), "the seed says which crops are drawn"
 
 
 def test_a_line_in_the_wrong_language_is_left_out() -> None:
@@ -128,3 +132,27 @@ def test_the_command_writes_a_model_that_loads(
     assert load(model).languages == ("afr", "eng", OTHER)
     assert load(model).temperature != ((1.0, 1.0), (1e6, 1.0)), "calibrated on the source left out"
     assert "features" in capsys.readouterr().out
+
+
+def test_features_of_a_single_line_are_marked() -> None:
+    texts = ["aa bb", "aa cc", "aa cc cc"]
+    codes, starts = flatten(texts)
+    unused = np.zeros(1)
+    index, keys = np.full(1 << KEY_BITS, -1, dtype=np.int32), np.zeros(MAX_FEATURES, dtype=np.uint32)
+    rows = {}
+    for row, letter in enumerate("abc"):
+        assert keys_of(np.array([ord(letter)], dtype=np.uint32), 1, keys) == 1
+        rows[letter], index[keys[0]] = row, row
+    once = np.zeros(3, dtype=np.uint8)
+    arrays = (codes, starts, unused, unused, unused, unused, FOLD)
+    seen_in_one_line(arrays, 0, len(texts), index, once)
+    assert [once[rows[letter]] for letter in "abc"] == [0, 1, 0]
+
+
+def test_naive_bayes_takes_what_is_not_seen_from_the_most_similar_class() -> None:
+    drawn = np.array([[900, 10, 9], [10, 900, 0], [90, 90, 0], [0, 0, 1]], dtype=np.float32)
+    weights = naive_bayes(drawn, np.array([10**7, 10**7, 10]))
+    assert weights.mean(axis=1) == pytest.approx(np.zeros(4), abs=1e-5)
+    assert weights[0, 0] > weights[0, 1]
+    assert abs(weights[1, 2] - weights[1, 0]) < abs(weights[1, 2] - weights[1, 1])
+    assert weights[3, 2] > weights[3, 0]

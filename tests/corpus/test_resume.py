@@ -222,6 +222,13 @@ def test_a_killed_build_leaves_no_worker_and_is_taken_up_again(tmp_path, driver,
     assert leftovers(tmp_path) == ["killed"]
 
 
+def test_workers_that_have_only_to_write(tmp_path, driver, large, undisturbed, content):
+    """All is measured; the processes of the next run import nothing for measuring."""
+    assert driver.killed(large, tmp_path / "killed", PHASES["clustering"]) is not None
+    driver.run(large, tmp_path / "killed")
+    assert content(tmp_path / "killed") == content(undisturbed[large])
+
+
 def test_what_was_read_and_measured_is_not_done_again(tmp_path, driver, large):
     """A shard of the interrupted build has the same time of change in the next one."""
     output, partial = tmp_path / "out", tmp_path / ".out.partial"
