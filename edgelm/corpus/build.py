@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from edgelm import artifacts
+from edgelm import __version__, artifacts, resources
 from edgelm.corpus import report, summary
 from edgelm.corpus.decide import Decisions, decide
 from edgelm.corpus.engine import Engine, open_engine
 from edgelm.corpus.files import list_files
-from edgelm.corpus.ingest import Input, ingest
+from edgelm.corpus.ingest import Input, ingest, input_number
 from edgelm.corpus.recipe import Recipe, Source
 from edgelm.corpus.splits import assign_splits
 from edgelm.corpus.table import Table
@@ -88,6 +88,8 @@ def build_corpus(
             "language": forced,
             "registry": {code: asdict(one) for code, one in sorted(languages.items())},
             "names": [one.name for one in inputs],
+            "identifier": artifacts.digest_path(resources.path("corpus", "langid", "model.xz")),
+            "version": __version__,
         },
         inputs=[*(one.file for one in inputs if one.file is not None), *recipe.evaluation],
         work=work,
@@ -255,7 +257,12 @@ def write_corpus(
 
 def _facts(inputs: Sequence[Input], skipped: list[tuple[str, str]], table: Table) -> dict[str, Any]:
     """What the manifest says of the sources besides counts."""
-    terms = {one.group: _terms(one.source) for one in inputs}
+    terms: dict[str, dict[str, str]] = {}
+    source, names = table.codes("source")
+    for shard, start, rows in zip(table.shards, table.starts, table.rows, strict=False):
+        one = inputs[input_number(shard)]
+        for name in np.unique(source[start : start + rows]):  # a record may name a source of its own
+            terms.setdefault(names[name], _terms(one.source))
     return {
         "guessed": int(table["guessed"].sum()),
         "terms": dict(sorted(terms.items())),

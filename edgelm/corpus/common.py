@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelm.corpus import decontaminate, hyphens, lines
+from edgelm.corpus import blanks, decontaminate, hyphens, lines
 from edgelm.corpus.measure import Common, grams_file
 from edgelm.corpus.recipe import Recipe
 
@@ -26,23 +26,31 @@ def gather(read: Path, answers: dict[int, dict[str, Any]], folder: Path, recipe:
             documents = sum(int(count) for _, _, count in counted)
             boilerplate[group] = folder / f"boilerplate-{place:04d}.npy"
             np.save(boilerplate[group], lines.boilerplate(keys, counts, documents, recipe.boilerplate))
-    words = None
+    pairs = words = None
     broken: list[int] = []
+    blanked: list[int] = []
     if "hyphens" in (recipe.repair or ()):
-        words = folder / "hyphens.npy"
+        pairs, words = folder / "hyphens.npy", folder / "words.npz"
         parts = _Words([read / f"{number:05d}.words.npz" for number in sorted(answers)])
         found = hyphens.breaks(parts)
-        np.save(words, found.keys)
+        np.save(pairs, found.keys)
         broken = [
             number
             for number, part in zip(sorted(answers), parts, strict=True)
             if hyphens.is_broken(part, found)
         ]
+        blanked = [
+            number
+            for number, part in zip(sorted(answers), parts, strict=True)
+            if hyphens.is_broken(part, found, blanks.BROKEN_SHARE)
+        ]
+        if blanked:
+            blanks.all_words(parts).save(words)
     evaluation = None
     if recipe.evaluation:
         evaluation = folder / "evaluation"
         decontaminate.load_evaluation(recipe.evaluation, recipe.evaluation_ngram).save(evaluation)
-    return Common(boilerplate, words, frozenset(broken), evaluation)
+    return Common(boilerplate, pairs, frozenset(broken), words, frozenset(blanked), evaluation)
 
 
 def contamination(common: Common, measured: Sequence[Path]) -> list[dict[str, Any]]:

@@ -110,6 +110,11 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
     return answer
 
 
+def input_number(shard: Path) -> int:
+    """The number of the input that a shard was made of."""
+    return int(shard.stem.split("-")[0])
+
+
 def _records(one: Input, recipe: Recipe) -> Iterator[Document | BadRecord]:
     if one.file is None:
         from edgelm.corpus.hub import read_dataset

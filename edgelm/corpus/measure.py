@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edgelm.corpus import datatrove, decontaminate, hyphens, lines, minhash, redact, statistics
-from edgelm.corpus.ingest import SCHEMA, UNKNOWN
+from edgelm.corpus import blanks, datatrove, decontaminate, hyphens, lines, minhash, redact, statistics
+from edgelm.corpus.ingest import SCHEMA, UNKNOWN, input_number
 from edgelm.corpus.langid import default_identifier
 from edgelm.corpus.recipe import Recipe
 from edgelm.extras import require
@@ -35,12 +35,16 @@ class Common:
         boilerplate: sorted keys of the lines to remove, by group of sources.
         hyphens: sorted keys of the hyphenated pairs that are broken words.
         broken: numbers of the inputs that hold such words at all.
+        words: the words of the corpus and their counts.
+        blanked: numbers of the inputs whose words are broken by blanks too.
         evaluation: n-grams of evaluation files.
     """
 
     boilerplate: dict[str, Path]
     hyphens: Path | None
     broken: frozenset[int]
+    words: Path | None
+    blanked: frozenset[int]
     evaluation: Path | None
 
 
@@ -49,7 +53,7 @@ def measure_shard(shard: Path, group: str, output: Path, common: Common, recipe:
     arrow = require("pyarrow", "corpus")
     parquet = require("pyarrow.parquet", "corpus")
     part = output.with_name(f"{output.stem}.{os.getpid()}.part")
-    measurer = _Measurer(int(shard.stem.split("-")[0]), group, common, recipe)
+    measurer = _Measurer(input_number(shard), group, common, recipe)
     reader = parquet.ParquetFile(shard)
     writer = None
     shared = [np.zeros(0, dtype=np.int64)]  # n-grams of evaluation files that occur here
@@ -80,6 +84,7 @@ class _Measurer:
         path = common.boilerplate.get(group)
         self.boilerplate = np.load(path, mmap_mode="r") if path else None
         self.hyphens = np.load(common.hyphens) if common.hyphens and number in common.broken else None
+        self.words = blanks.Words.load(common.words) if common.words and number in common.blanked else None
         self.evaluation = decontaminate.Contamination.load(common.evaluation) if common.evaluation else None
         self.codes, self.alphabets = _alphabets()
 
@@ -94,6 +99,9 @@ class _Measurer:
             texts, columns["boilerplate_lines"] = lines.strip(texts, self.boilerplate)
         if self.hyphens is not None:
             texts, joined = hyphens.join_hyphens(texts, self.hyphens)
+            if self.words is not None:
+                texts, closed = blanks.join_blanks(texts, self.words)
+                joined = joined + closed
             columns["repaired_hyphens"] = joined + table["repaired_hyphens"].to_numpy()
         if self.recipe.redact != "off":
             texts, found = redact.redact(texts, tags=self.recipe.redact == "tags")

@@ -14,7 +14,7 @@ from edgelm.corpus.near_duplicates import BoilerplateLines, NearDuplicates
 from edgelm.errors import BadInput
 from edgelm.languages import Language
 
-REPAIRS = ("mojibake", "entities", "hyphens", "joins")
+REPAIRS = ("mojibake", "entities", "markup", "hyphens", "joins")
 REDACTIONS = ("off", "count", "tags")
 DOCUMENTS = ("lines", "paragraphs", "files")
 OPTIONS = (

@@ -13,7 +13,7 @@ from edgelm.corpus.table import Table
 
 BINS = 40
 SAMPLES_KEPT, SAMPLES_REJECTED = 5, 3  # of each language; of each language and reason
-REPAIRED = ("mojibake", "entities", "unicode", "control", "hyphens", "joins")
+REPAIRED = ("mojibake", "entities", "markup", "unicode", "control", "hyphens", "joins")
 REDACTED = ("email", "phone", "id", "card")
 CLUSTER_SIZES = ("2", "3-4", "5-9", "10-99", "100-999", "1000 and more")
 MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)

@@ -23,6 +23,7 @@ class Table:
         self.shards = list(shards)
         self.derived = dict(derived or {})
         self.coded: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
+        self.metadata: dict[Path, Any] = {}  # read once: a corpus may have thousands of files
         self.rows = [self._open(shard).metadata.num_rows for shard in self.shards]
         self.starts = np.concatenate([[0], np.cumsum(self.rows)]).astype(np.int64)
 
@@ -92,7 +93,9 @@ class Table:
 
     def _open(self, shard: Path) -> Any:
         try:
-            return self.parquet.ParquetFile(shard)
+            file = self.parquet.ParquetFile(shard, metadata=self.metadata.get(shard))
+            self.metadata[shard] = file.metadata
+            return file
         except (self.arrow.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise BadInput(

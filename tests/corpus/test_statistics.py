@@ -40,9 +40,9 @@ def is_name(one: str) -> bool:
 
 
 def ended(line: str) -> bool:
-    """Whether a sentence ends at the end of a line."""
+    """Whether a sentence or clause ends at the end of a line."""
     end = re.sub(r"[\s\"'”’»)]+$", "", line)
-    return end.endswith((".", "!", "?", "…"))
+    return end.endswith((".", "!", "?", "…", ",", ";"))
 
 
 def has_diacritic(one: str) -> bool:
