@@ -161,9 +161,10 @@ def sample(
 ) -> None:
     """Random documents to read, with what was measured of them."""
     from edgelm.corpus.sample import sample as draw
-    from edgelm.languages import get_language
+    from edgelm.languages import find_language
 
-    code = get_language(language).code if language else None
+    named = find_language(language) if language else None
+    code = named.code if named else language
     for one in draw(corpus, rejected, code, count, seed):
         why = f", rejected: {', '.join(one.reasons)}" if one.reasons else ""
         print(f"{one.id} ({one.language}, {one.source}{why})")
@@ -210,7 +211,7 @@ def langid(
 
     batch: list[str] = []
     records = (
-        (line.rstrip("\n") for line in sys.stdin)
+        (line.decode("utf-8", "replace").rstrip("\r\n") for line in sys.stdin.buffer)
         if str(file) == "-"
         else (
             line for one in read_records(file) if isinstance(one, Document) for line in one.text.split("\n")

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from edgelm.corpus.characters import KINDS, LETTER, LOWER, MARK, UPPER, flatten
-from edgelm.corpus.hyphens import MOST_WORDS, WordCounts, finish, merge, mix
+from edgelm.corpus.hyphens import WordCounter, WordCounts, finish, merge, mix
 
 RATIO = 8  # the joined word must be seen this many times as often as the rarer part
 BROKEN_SHARE = 0.3  # of hyphenated pairs; 0.38-0.74 in a newspaper taken from PDF, at most 0.25 elsewhere
@@ -43,16 +43,11 @@ class Words:
 
 
 def all_words(parts: Iterable[WordCounts]) -> Words:
-    """The words of all parts together, which are gone through one at a time; memory stays bounded.
-
-    Above `MOST_WORDS` different words, those seen once so far are forgotten.
-    """
-    total = WordCounts(np.zeros(0, np.uint64), np.zeros(0, np.int64), merge([]).pairs)
+    """The words of all parts together, which are gone through one at a time; memory stays bounded."""
+    counter, no_pairs = WordCounter(), merge([]).pairs
     for part in parts:
-        total = merge([total, WordCounts(part.words, part.counts, total.pairs)])
-        if len(total.words) > MOST_WORDS:
-            often = total.counts > 1
-            total = WordCounts(total.words[often], total.counts[often], total.pairs)
+        counter.add_counts(WordCounts(part.words, part.counts, no_pairs))
+    total = counter.counts()
     often = total.counts > 1
     counts = np.minimum(total.counts[often], np.iinfo(np.int32).max).astype(np.int32)
     return Words(total.words[often], counts)

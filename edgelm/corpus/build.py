@@ -11,7 +11,7 @@ The first two keep what is finished when a build is killed, and take the work up
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from edgelm.corpus.decide import Decisions, decide
 from edgelm.corpus.engine import Engine, open_engine
 from edgelm.corpus.files import list_files
 from edgelm.corpus.ingest import Input, ingest, input_number
-from edgelm.corpus.recipe import Recipe, Source
+from edgelm.corpus.recipe import Filter, Recipe, Source
 from edgelm.corpus.splits import assign_splits
 from edgelm.corpus.table import Table
 from edgelm.corpus.write import save_decisions, write_language
@@ -31,8 +31,6 @@ from edgelm.errors import BadInput
 from edgelm.extras import require
 from edgelm.languages import get_language, load_languages
 from edgelm.progress import Progress
-
-LARGE = 2_000_000  # bytes
 
 
 def build_corpus(
@@ -58,6 +56,9 @@ def build_corpus(
     """
     for module in ("pyarrow", "numba", "ftfy"):
         require(module, "corpus")
+    if recipe.evaluation and not any(rule.column == "contaminated" for rule in recipe.filters):
+        contaminated = Filter("contaminated", "contaminated", max=0)
+        recipe = replace(recipe, filters=(*recipe.filters, contaminated))
     progress = progress or Progress(silent=True)
     languages = load_languages()
     forced = get_language(language, languages).code if language else None
@@ -87,11 +88,11 @@ def build_corpus(
             "recipe": recipe.config(),
             "language": forced,
             "registry": {code: asdict(one) for code, one in sorted(languages.items())},
-            "names": [one.name for one in inputs],
+            "names": [[one.name, one.group, one.declared(languages, forced)] for one in inputs],
             "identifier": artifacts.digest_path(resources.path("corpus", "langid", "model.xz")),
             "version": __version__,
         },
-        inputs=[*(one.file for one in inputs if one.file is not None), *recipe.evaluation],
+        inputs=[*(path for one in inputs for path in one.paths), *recipe.evaluation],
         work=work,
     )
     return report.read_manifest(output)
@@ -110,7 +111,12 @@ def _inputs(recipe: Recipe, output: Path) -> tuple[list[Input], list[tuple[str, 
         for file in listing.files:
             if output.absolute() not in file.absolute().parents:
                 inputs.append(Input(len(inputs), source, file, source.path, prefix))
-        skipped += [(path.name, reason) for path, reason in listing.skipped]
+        mine = (output.name, f".{output.name}.")  # of this build, or of one that was killed
+        skipped += [
+            (path.name, reason)
+            for path, reason in listing.skipped
+            if path.absolute().parent != output.absolute().parent or not path.name.startswith(mine)
+        ]
     if not inputs:
         raise BadInput("the recipe names no sources", remedy="give a folder of text instead of the recipe")
     terms: dict[str, dict[str, str]] = {}
@@ -183,6 +189,10 @@ def _cluster(table: Table, scratch: Path, recipe: Recipe, progress: Progress) ->
     from edgelm.corpus import minhash
 
     keys = table["key"] if recipe.exact_duplicates else None
+    if keys is not None:  # what could not be read is no duplicate of anything
+        unreadable = np.flatnonzero(table.codes("reading")[0] >= 0)
+        keys = keys.copy()
+        keys[unreadable] = -1 - unreadable
     with progress.track(1, "finding duplicates") as step:
         if near := recipe.near_duplicates:
             path = scratch / "signatures.npy"
@@ -262,7 +272,10 @@ def _facts(inputs: Sequence[Input], skipped: list[tuple[str, str]], table: Table
     for shard, start, rows in zip(table.shards, table.starts, table.rows, strict=False):
         one = inputs[input_number(shard)]
         for name in np.unique(source[start : start + rows]):  # a record may name a source of its own
-            terms.setdefault(names[name], _terms(one.source))
+            known = terms.setdefault(names[name], _terms(one.source))
+            for term, value in _terms(one.source).items():  # of a name that records of several sources give
+                if value not in known[term].split("; "):
+                    known[term] += f"; {value}"
     return {
         "guessed": int(table["guessed"].sum()),
         "terms": dict(sorted(terms.items())),

@@ -56,6 +56,8 @@ def _limits(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:
         "Near-duplicates are found by chance, the likelier the more alike they are (see `report.html`)."
         if recipe.near_duplicates
         else "Only exact duplicates, up to case, digits, punctuation and spacing, were removed."
+        if recipe.exact_duplicates
+        else "Duplicates were not removed."
     )
     limits.append(
         "E-mail addresses, telephone, identity and card numbers are tags; names and addresses are not."

@@ -58,8 +58,6 @@ def decide(table: Table, recipe: Recipe, languages: Mapping[str, Language]) -> D
     Raises:
         BadInput: the recipe has a filter over a column that was not measured.
     """
-    if len(recipe.filters) > 64:
-        raise BadInput(f"the recipe {recipe.name} has {len(recipe.filters)} filters", remedy="use at most 64")
     language, codes = table.codes("language")
     found, found_names = table.codes("reading")
     names = found_names + tuple(dict.fromkeys([one.reason for one in recipe.filters])) + DUPLICATES

@@ -4,8 +4,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgelm.corpus.report import read_manifest
 from edgelm.extras import require
 
@@ -15,14 +13,27 @@ NOT_READ = "not read"
 def compare(one: Path, other: Path) -> dict[str, dict[str, Any]]:
     """For each language: documents kept in both, only in one, and what the other says of those.
 
-    Documents are the same if they are equal but for case, digits, punctuation and spacing.
+    Documents are the same if source, id and language are, or else if language and text are, but for case,
+    digits, punctuation and spacing.
 
     Raises:
         BadInput: one of the two is no corpus.
     """
-    found = [_read(corpus) for corpus in (one, other)]
-    languages = sorted({*found[0], *found[1]})
-    return {code: _compare(found[0].get(code, {}), found[1].get(code, {})) for code in languages}
+    first, second = _Documents(one), _Documents(other)
+    changes: dict[str, dict[str, Any]] = {}
+    for mine, theirs, side in ((first, second, "first"), (second, first, "second")):
+        for place, (language, key, reason) in mine.by_id.items():
+            own = changes.setdefault(language, {"both": 0, "first": Counter(), "second": Counter()})
+            if reason is not None:
+                continue
+            there = theirs.find(place, language, key)
+            if there is None:
+                own[side][NOT_READ] += 1
+            elif there[2] is not None:
+                own[side][there[2]] += 1
+            elif side == "first":
+                own["both"] += 1
+    return dict(sorted(changes.items()))
 
 
 def table(changes: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -49,28 +60,31 @@ def recipe_changes(one: Path, other: Path) -> list[str]:
     ]
 
 
-def _compare(first: dict[int, str | None], second: dict[int, str | None]) -> dict[str, Any]:
-    kept = [{key for key, reason in one.items() if reason is None} for one in (first, second)]
-    return {
-        "both": len(kept[0] & kept[1]),
-        "first": Counter(second.get(key) or NOT_READ for key in kept[0] - kept[1]),
-        "second": Counter(first.get(key) or NOT_READ for key in kept[1] - kept[0]),
-    }
+Document = tuple[str, int, str | None]  # language, key, reason to reject it
 
 
-def _read(corpus: Path) -> dict[str, dict[int, str | None]]:
-    """For each language the reason each document was rejected, None for a kept one, by its key."""
-    read_manifest(corpus)
-    parquet = require("pyarrow.parquet", "corpus")
-    found: dict[str, dict[int, str | None]] = {}
-    for file in sorted((corpus / "rejected").glob("*.parquet")):
-        columns = parquet.ParquetFile(file).read(columns=["language", "key", "reason"])
-        for code, key, reason in zip(*(column.to_pylist() for column in columns), strict=True):
-            found.setdefault(code, {})[key] = reason
-    for file in sorted((corpus / "data").rglob("*.parquet")):
-        keys = parquet.ParquetFile(file).read(columns=["key"])["key"].to_numpy()
-        found.setdefault(file.parent.name, {}).update(dict.fromkeys(np.asarray(keys).tolist()))
-    return found
+class _Documents:
+    """What became of every document of a corpus, by source, id and language and by the key of its text."""
+
+    def __init__(self, corpus: Path):
+        read_manifest(corpus)
+        parquet = require("pyarrow.parquet", "corpus")
+        self.by_id: dict[tuple[str, str, str], Document] = {}
+        self.by_key: dict[tuple[str, int], Document] = {}
+        rejected = sorted((corpus / "rejected").glob("*.parquet"))
+        for file in [*rejected, *sorted((corpus / "data").rglob("*.parquet"))]:
+            names = ["source", "id", "language", "key"] + ["reason"] * (file in rejected)
+            columns = parquet.ParquetFile(file).read(columns=names)
+            reasons = columns["reason"].to_pylist() if file in rejected else [None] * len(columns)
+            for source, name, language, key, reason in zip(
+                *(columns[name].to_pylist() for name in names[:4]), reasons, strict=True
+            ):
+                self.by_id[source, name, language] = (language, key, reason)
+                self.by_key[language, key] = (language, key, reason)
+
+    def find(self, place: tuple[str, str, str], language: str, key: int) -> Document | None:
+        """The document of a source, id and language, or else one of that text."""
+        return self.by_id.get(place) or self.by_key.get((language, key))
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

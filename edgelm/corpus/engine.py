@@ -13,10 +13,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
+from edgelm.languages import VARIABLE
 from edgelm.machine import usable_cores
 
 ENGINES = ("local", "ray")
@@ -123,7 +125,8 @@ class _Ray:
         self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], size: int
     ) -> Iterator[tuple[int, Any]]:
         del size
-        task = self.ray.remote(max_retries=3)(work)
+        own = {VARIABLE: str(Path(os.environ[VARIABLE]).absolute())} if os.environ.get(VARIABLE) else {}
+        task = self.ray.remote(max_retries=3, runtime_env={"env_vars": own})(work)
         waiting = {task.remote(*job): index for index, job in enumerate(jobs)}
         while waiting:
             ready, _ = self.ray.wait(list(waiting))

@@ -20,7 +20,7 @@ from edgelm.corpus.repair import VOWELS, in_address
 
 RATIO = 2  # a word must be seen unbroken this many times as often as broken
 WEAK_RATIO = 10  # the same where the hyphen may belong: between two words, two vowels, or before a blank
-BROKEN_SHARE = 0.15  # of pairs; 0.39-0.79 in a newspaper taken from PDF, below 0.13 where hyphens are meant
+BROKEN_SHARE = 0.18  # of pairs; 0.39-0.79 in a newspaper taken from PDF, below 0.17 where hyphens are meant
 DOUBT = 50  # pairs that are taken to be meant before any is seen
 MOST_WORDS = 4_000_000  # 64 MB
 SHORTEST = 5  # letters; shorter ones, as `lo-ke`, coincide with other words
@@ -94,7 +94,11 @@ class WordCounter:
 
     def add(self, texts: Sequence[str]) -> None:
         """Count a batch of repaired texts."""
-        self._parts.append(count_words(texts))
+        self.add_counts(count_words(texts))
+
+    def add_counts(self, counts: WordCounts) -> None:
+        """Add what was counted elsewhere."""
+        self._parts.append(counts)
         # each part at least twice as large as the next, so that a word is merged a few times only
         while len(self._parts) > 1 and len(self._parts[-2].words) < 2 * len(self._parts[-1].words):
             self._merge(self._parts[-2:])

@@ -19,7 +19,7 @@ from edgelm.corpus.readers import BadRecord, Document, read_records
 from edgelm.corpus.recipe import REPAIRS, Recipe, Source
 from edgelm.corpus.repair import Repairs, repair
 from edgelm.extras import require
-from edgelm.languages import Language, find_language, get_language, language_of_path, load_languages
+from edgelm.languages import Language, find_language, language_of_path, load_languages
 
 SHARD_BYTES = 16_000_000  # of text: what one job of the second pass measures
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 8192, 1_000_000
@@ -63,6 +63,21 @@ class Input:
             return inside[0]
         return self.root.name.split(".")[0] if self.root != self.file else self.root.parent.name
 
+    def declared(self, languages: dict[str, Language], forced: str | None) -> str | None:
+        """Code of the language its documents are in where they do not say it: by name, recipe or option."""
+        found = None
+        if self.file is not None and self.root is not None:
+            found = language_of_path(self.file.relative_to(self.root.parent), languages)
+        return found.code if found else self.source.language or forced
+
+    @property
+    def paths(self) -> list[Path]:
+        """What it reads on this machine."""
+        if self.file is not None:
+            return [self.file]
+        hub = Path(str(self.source.hub))
+        return [hub] if hub.is_dir() else []
+
     @property
     def size(self) -> int:
         """Bytes on disk, to tell how far the work is."""
@@ -79,13 +94,7 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
     if done.exists():
         return dict(json.loads(done.read_text(encoding="utf-8")))
     languages = load_languages()
-    by_name = None
-    if one.file is not None and one.root is not None:
-        by_name = language_of_path(one.file.relative_to(one.root.parent), languages)
-    name, group = one.name, one.group
-    declared = by_name.code if by_name else forced
-    if one.source.language:
-        declared = get_language(one.source.language, languages).code
+    name, group, declared = one.name, one.group, one.declared(languages, forced)
     seen_lines = lines.LineCounter()
     seen_words = hyphens.WordCounter()
     shards = _Shards(folder, f"{one.number:05d}")

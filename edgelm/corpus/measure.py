@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from edgelm.corpus import blanks, datatrove, decontaminate, hyphens, lines, minhash, redact, statistics
+from edgelm.corpus import (
+    blanks,
+    datatrove,
+    decontaminate,
+    hyphens,
+    lines,
+    minhash,
+    redact,
+    statistics,
+)
 from edgelm.corpus.ingest import SCHEMA, UNKNOWN, input_number
 from edgelm.corpus.langid import default_identifier
 from edgelm.corpus.recipe import Recipe
@@ -96,7 +105,9 @@ class _Measurer:
         none = np.zeros(len(texts), dtype=np.int32)
         columns = {"boilerplate_lines": none, "contaminated": none}
         if self.boilerplate is not None:
-            texts, columns["boilerplate_lines"] = lines.strip(texts, self.boilerplate)
+            left, columns["boilerplate_lines"] = lines.strip(texts, self.boilerplate)
+            # what is nothing but boilerplate is kept as it is, to be read among the rejected
+            texts = [new or old for new, old in zip(left, texts, strict=True)]
         if self.hyphens is not None:
             texts, joined = hyphens.join_hyphens(texts, self.hyphens)
             if self.words is not None:
@@ -156,8 +167,10 @@ class _Measurer:
         identified = [names[index] if text else None for index, text in zip(best, texts, strict=True)]
         for row in np.flatnonzero(guessed):
             language[row] = identified[row] or UNKNOWN
-            if reading[row] is None and identified[row] in (None, OTHER):
-                reading[row] = "other_language" if identified[row] else "empty"
+            if reading[row] is None and identified[row] is None:
+                reading[row] = "empty"
+            if reading[row] is None and identified[row] == OTHER and self.recipe.identify:
+                reading[row] = "other_language"
         guessed &= np.array([reason is None for reason in reading])
         if not self.recipe.identify:
             return language, [None] * len(texts), {"guessed": guessed, **unknown}

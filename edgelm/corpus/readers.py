@@ -27,7 +27,6 @@ from edgelm.errors import BadInput
 from edgelm.extras import require
 
 SPLITS = ("train", "validation", "test")
-DOCUMENTS = ("lines", "paragraphs", "files")
 FIELDS = ("id", "language", "lang", "source", "split")  # what is read of a record besides its text
 LIMIT = 16 << 20  # bytes of the longest document; measuring takes twenty times as much memory
 SHOWN = 10_000  # characters kept of a longer one
@@ -55,16 +54,6 @@ class BadRecord:
     line: int
     text: str
     remedy: str
-
-
-
-
-
-
-
-
-
-
 
 
 def read_records(
@@ -346,23 +335,3 @@ def _decode(raw: bytes, line: int) -> str | BadRecord:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return BadRecord("not UTF-8", line, raw.decode("utf-8", "replace"), "save the file as UTF-8")
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -12,7 +12,7 @@ from typing import Any
 from edgelm import resources
 from edgelm.corpus.near_duplicates import BoilerplateLines, NearDuplicates
 from edgelm.errors import BadInput
-from edgelm.languages import Language
+from edgelm.languages import Language, get_language
 
 REPAIRS = ("mojibake", "entities", "markup", "hyphens", "joins")
 REDACTIONS = ("off", "count", "tags")
@@ -188,6 +188,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if unknown := set(self.repair or ()) - set(REPAIRS):
             raise ValueError(f"no repair '{sorted(unknown)[0]}'; there are {', '.join(REPAIRS)}")
+        for start, undone in (("repaired_", self.repair is None), ("redacted_", self.redact == "off")):
+            for rule in self.filters:
+                if undone and rule.column.startswith(start):
+                    raise ValueError(f"{rule.reason}: {rule.column} is not measured by this recipe")
+        if len(self.filters) > 64:
+            raise ValueError(f"{len(self.filters)} filters, more than 64")
+        if not 5 <= self.evaluation_ngram <= 100:
+            raise ValueError(f"evaluation_ngram {self.evaluation_ngram} is not between 5 and 100")
         if self.redact not in REDACTIONS:
             raise ValueError(f"redact '{self.redact}' is none of {', '.join(REDACTIONS)}")
         for name, kind in (
@@ -218,31 +226,28 @@ def load_recipe(name: str | Path, over: str | None = None) -> Recipe:
         BadInput: no such recipe or path, or the YAML is not a recipe; the message names the key.
     """
     path = Path(name)
-    if over is not None:
-        recipe = load_recipe(over)
-        (source,) = load_recipe(name).sources if not _is_yaml(path) and path.exists() else (None,)
-        if source is None:
-            raise BadInput("is no folder or file of documents", file=name, remedy="--recipe is for those")
-        return replace(recipe, sources=(source,))
-    shipped = resources.path("corpus", "recipes", f"{name}.yaml")
+    documents = path.exists() and not _is_yaml(path)
+    if over is not None and not documents:
+        raise BadInput("is no folder or file of documents", file=name, remedy="--recipe is for those")
+    if documents:
+        return replace(_recipe(over or "default"), sources=(Source(path=path.resolve()),))
+    return _recipe(name)
+
+
+def _recipe(name: str | Path) -> Recipe:
+    """A recipe that ships with edgelm, by name, or one in a YAML file."""
+    path = Path(name)
     if _is_yaml(path):
-        return _parse(path, _read(path))
-    if path.exists():
-        default = resources.path("corpus", "recipes", "default.yaml")
-        return _parse(default, {**_read(default), "sources": [{"path": str(path.resolve())}]})
+        return parse_recipe(path, _read(path))
+    shipped = resources.path("corpus", "recipes", f"{name}.yaml")
     if shipped.is_file() and len(path.parts) == 1:
-        return _parse(shipped, _read(shipped))
+        return parse_recipe(shipped, _read(shipped))
     known = ", ".join(sorted(file.stem for file in resources.path("corpus", "recipes").glob("*.yaml")))
     raise BadInput(
         "no such folder, file or recipe",
         file=name,
         remedy=f"give a folder of text, a recipe's YAML file, or one of: {known}",
     )
-
-
-def parse_recipe(path: Path, value: dict[str, Any]) -> Recipe:
-    """The recipe that the values of a YAML file at `path` describe; paths are relative to that file."""
-    return _parse(path, value)
 
 
 def known_columns() -> dict[str, str]:
@@ -264,7 +269,12 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-def _parse(path: Path, value: dict[str, Any]) -> Recipe:
+def parse_recipe(path: Path, value: dict[str, Any]) -> Recipe:
+    """The recipe that the values of a YAML file at `path` describe; paths in them are relative to that file.
+
+    Raises:
+        BadInput: a key is missing or wrong; the message names it.
+    """
     columns = known_columns()
     try:
         own = [one.name for one in fields(Recipe) if one.name not in ("validation", "test")]
@@ -308,11 +318,18 @@ def _parse(path: Path, value: dict[str, Any]) -> Recipe:
 def _source(file: Path, value: dict[str, Any]) -> Source:
     if isinstance(value, dict) and value.get("path") is not None:
         value = {**value, "path": _path(file, value["path"])}
-    return Source(**value)
+    source = Source(**value)
+    if source.language:
+        source = replace(source, language=get_language(source.language).code)
+    if source.hub and (file.parent / source.hub).is_dir():
+        source = replace(source, hub=str((file.parent / source.hub).resolve()))
+    return source
 
 
-def _path(file: Path, value: str) -> Path:
-    """A path in a recipe, relative to the recipe's own folder."""
+def _path(file: Path, value: str | Path) -> Path:
+    """A path in a recipe, relative to the recipe's own folder; a `Path` is taken as it is."""
+    if isinstance(value, Path):
+        return value
     filled = os.path.expandvars(value)
     if "$" in filled:
         raise ValueError(f"the environment has no such variable: {value}")

@@ -31,7 +31,7 @@ DOMAIN = re.compile(
 GROUP = re.compile(r"[0-9]+")
 SEQUENCE = re.compile(r"[0-9]+(?:[ .\u00a0()-]{1,3}[0-9]+)*")
 CUE = re.compile(r"(?:tel|fon|phone|fax|faks|feks|feksi|cell|ucingo|mnxeba|mogala)\W{0,4}$", re.IGNORECASE)
-EXTENSION = re.compile(r"(?:/[0-9]{1,4}(?![0-9])){1,4}")
+EXTENSION = re.compile(r"(?:/[0-9]{1,4}(?![ -]?[0-9])){1,4}")  # not the area code of another number
 DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 EMERGENCY = ("10111", "10177")
 # first digits from, to, lengths: Visa, Mastercard, American Express, Diners, JCB, Discover, UnionPay, Maestro

@@ -56,7 +56,13 @@ REACTIVE = re.compile(r"[A-Za-z0-9#;&]")  # what could make an entity of its nei
 LETTER = r"[^\W\d_]"
 SOFT_HYPHEN = re.compile(rf"\u00ad(?<={LETTER}.)\n?(?={LETTER})")
 WRAPPED = range(40, 400)  # characters; shorter lines were not broken for want of room, longer ones not at all
-JOIN = re.compile(rf"[.!?](?<={LETTER}{LETTER}.)[”)]?(?={LETTER}{LETTER})")
+JOIN = re.compile(rf"[.!?,](?=[”)]?“?{LETTER}{LETTER})(?<=(?:{LETTER}{LETTER}|.[0-9%)”\"’]).)[”)]?")
+# as a tokeniser leaves them: `Sawubona , mngane ( wami ) .`
+SPACED = re.compile(r" [.,?!](?=\s|$)(?<=[\w%)”\"’'] .)")
+UNSPACED = re.compile(r"[.,;:?!)](?=\s|$)(?<=[^\W\d_].)")
+BEFORE_STOP = re.compile(r" (?=[.,;:?!)](?:[\s.,;:?!)”\"]|$))(?<=\S )(?!\.\.)")
+AFTER_BRACKET = re.compile(r"(?<=\() (?=\S)")
+WORD = re.compile(rf"{LETTER}+")
 # not the start of a sentence but the end of an address or a file name
 ENDINGS = frozenset(
     "aspx avi com csv doc docx edu exe gif gov htm html info jpeg jpg json md mobi net odt org pdf php png "
@@ -76,7 +82,7 @@ class Repairs:
         entities: `&nbsp;`, `&#8217;` and the like, complete with their semicolon.
         markup: tags of HTML, links and references of MediaWiki, numbers of footnotes.
         hyphens: soft hyphens, and hyphens at the end of a wrapped line.
-        joins: sentences joined by a lost blank.
+        joins: sentences joined by a lost blank, and punctuation parted from its word by one.
     """
 
     mojibake: bool = True
@@ -103,7 +109,8 @@ def repair_text(text: str, repairs: Repairs = Repairs()) -> tuple[str, tuple[int
 
     Mojibake is undone by ftfy, line by line, where two neighbouring characters look like one of UTF-8;
     quotes and widths stay as they are. Counted are pieces of mojibake, entities, pieces of markup,
-    words not in NFC, control characters dropped, hyphens removed, and blanks put between sentences.
+    words not in NFC, control characters dropped, hyphens removed, and blanks put between sentences or taken
+    from punctuation.
     """
     mojibake = entities = markup = unicode = control = hyphens = joins = 0
     for _ in range(ROUNDS):
@@ -126,7 +133,8 @@ def repair_text(text: str, repairs: Repairs = Repairs()) -> tuple[str, tuple[int
             hyphens += found
         if repairs.joins:
             text, found = _part_sentences(text)
-            joins += found
+            text, tightened = _tighten(text)
+            joins += found + tightened
         if text == before or (not stripped and text.isascii() and "&" not in text):
             break
     return text, (mojibake, entities, markup, unicode, control, hyphens, joins)
@@ -237,15 +245,37 @@ def _goes_on(line: str, following: str) -> bool:
 
 
 def _part_sentences(text: str) -> tuple[str, int]:
-    """A blank after a full stop between a lower-case word and a capitalised one, outside addresses."""
+    """A blank between a sentence, or a part of one, and the capitalised word after it, outside addresses."""
     pieces, end = [], 0
     for match in JOIN.finditer(text):
         at, after = match.span()
-        if not (text[at - 2 : at].islower() and text[after].isupper() and text[after + 1].islower()):
+        first = after + (text[after] == "“")
+        if not (text[first].isupper() and text[first + 1].islower()) or not _closes(text, at, first > after):
             continue
-        word = text[after : after + 6].split(".")[0]
-        if "".join(filter(str.isalpha, word)).lower() in ENDINGS or in_address(text, at):
+        word = WORD.match(text, first, first + REACH)
+        if (word and word[0].lower() in ENDINGS) or in_address(text, at):
             continue
         pieces += [text[end:after], " "]
         end = after
     return "".join([*pieces, text[end:]]) if pieces else text, len(pieces) // 2
+
+
+def _closes(text: str, at: int, quote: bool) -> bool:
+    """Whether a stop or comma stands after a word in one case, a comma after a small letter, or a number."""
+    if quote and "„" in text:  # where `“` closes
+        return False
+    if text[at] == ",":
+        return text[at - 1].islower()
+    word = text[at - 2 : at]
+    return not word[1].isalpha() or word.islower() or word.isupper()
+
+
+def _tighten(text: str) -> tuple[str, int]:
+    """Punctuation without the blanks before it, where the whole text sets it apart."""
+    if not any(one in text for one in (" .", " ,", " ?", " !")):  # by far the quickest way to know
+        return text, 0
+    if not SPACED.search(text) or UNSPACED.search(text):
+        return text, 0
+    text, before = BEFORE_STOP.subn("", text)
+    text, after = AFTER_BRACKET.subn("", text) if "( " in text else (text, 0)
+    return text, before + after

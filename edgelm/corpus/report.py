@@ -11,6 +11,15 @@ from edgelm.corpus.recipe import Recipe
 from edgelm.errors import BadInput
 from edgelm.languages import Language
 
+NEEDED = {"recipe", "sources", "terms", "thresholds", "mix", "contamination"}  # an older edgelm wrote fewer
+    "recipe",
+    "sources",
+    "terms",
+    "thresholds",
+    "mix",
+    "contamination",
+}  # which an older edgelm did not write all
+
 
 def read_manifest(corpus: Path) -> dict[str, Any]:
     """The manifest of a corpus directory.
@@ -20,7 +29,7 @@ def read_manifest(corpus: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
-        if not isinstance(manifest["languages"], dict):
+        if not isinstance(manifest["languages"], dict) or not manifest.keys() >= NEEDED:
             raise ValueError
         return manifest
     except (OSError, ValueError, KeyError, TypeError):

@@ -32,7 +32,7 @@ def assign_splits(table: Table, kept: np.ndarray, recipe: Recipe) -> np.ndarray:
         start = 0.0
         for name, rule in ((TEST, recipe.test), (VALIDATION, recipe.validation)):
             inside = rows[(draw[rows] >= start) & (draw[rows] < start + rule.share)]
-            inside = inside[size[inside] <= rule.max_bytes]
+            inside = inside[(size[inside] <= rule.max_bytes) & (split[inside] == TRAIN)]
             chosen = inside[np.cumsum(size[inside]) <= rule.max_bytes]
             if not len(chosen) and rule.share and len(rows) >= FEWEST_TO_SPLIT:
                 chosen = rows[split[rows] == TRAIN][:1]

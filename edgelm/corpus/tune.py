@@ -142,7 +142,7 @@ def recipe_of(manifest: dict[str, Any], corpus: Path) -> Recipe:
     """The recipe that a corpus was built after, without places of its sources."""
     value = dict(manifest["recipe"])
     value["split"] = {name: value.pop(name) for name in ("validation", "test")}
-    value["sources"] = [{**one, "path": None if one["hub"] else str(corpus)} for one in value["sources"]]
+    value["sources"] = [{**one, "path": None if one["hub"] else corpus} for one in value["sources"]]
     evaluation = tuple(Path(name) for name in value.pop("evaluation", ()))  # names only, and not read again
     return replace(parse_recipe(corpus / "manifest.json", value), evaluation=evaluation)
 

@@ -49,7 +49,7 @@ ANY = st.lists(
         ("lwakhe.[2][3] Kwathi wathi,[4] yena.”[5]", "lwakhe. Kwathi wathi, yena.”"),
         ("ngo-2009. [131] [132] kakade, [16] phansi", "ngo-2009. kakade, phansi"),
         ("yakhe[11] kuthi.[12] Kwa", "yakhe kuthi. Kwa"),
-        ("samaphaphu .[16] yonke..[17]", "samaphaphu . yonke.."),
+        ("samaphaphu .[16] yonke..[17]", "samaphaphu. yonke.."),
         ("&lt;b&gt;Umuzi&lt;/b&gt;", "Umuzi"),
     ],
 )

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from edgelm.corpus import readers
 from edgelm.corpus.files import COMPRESSIONS, FORMATS, find_files, skipped_files
-from edgelm.corpus.readers import DOCUMENTS, SHOWN, BadRecord, Document, read_records
+from edgelm.corpus.readers import SHOWN, BadRecord, Document, read_records
+from edgelm.corpus.recipe import DOCUMENTS
 from edgelm.errors import BadInput
 
 TEXTS = ["Ḽiṅwe ḓuvha ṱhoho yo vha ṋamusi.", "Só ê dit: môre sê hulle nee.", "umfana uyahamba"]

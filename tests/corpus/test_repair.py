@@ -191,6 +191,11 @@ def test_hyphens_at_the_end_of_a_line(text: str, repaired: str) -> None:
         ("kwabantu?Impendulo!Ewe", "kwabantu? Impendulo! Ewe"),
         ("nempumelelo.”Uqhube (kakhulu.)Ngoku", "nempumelelo.” Uqhube (kakhulu.) Ngoku"),
         ("tša bona.Šo wena", "tša bona. Šo wena"),
+        ("Modise,Sihlalo", "Modise, Sihlalo"),
+        ("(GBV).Angeze 4%.Ngoba", "(GBV). Angeze 4%. Ngoba"),
+        ("ngo-1912.Njengobe ANC.Sithi", "ngo-1912. Njengobe ANC. Sithi"),
+        ("“ntwa”.Re ‘ntwa’.Le", "“ntwa”. Re ‘ntwa’. Le"),
+        ("verminder.“Ons sê", "verminder. “Ons sê"),
     ],
 )
 def test_joined_sentences(text: str, repaired: str) -> None:
@@ -209,16 +214,48 @@ def test_joined_sentences(text: str, repaired: str) -> None:
         "https://tlhalo.org/Puo.Setswana",
         "thabo.Nkosi@thuto.gov.za",
         "com.sun.star.sdb.Command",
-        "ngo-2010.Ngaphezulu",
         "lwethu.sekungaphezu",
         "lwethu.šekungaphezu",
         "lwethu. Sekungaphezu",
-        "LWETHU.Sekungaphezu",
+        "lweTHu.Sekungaphezu",
+        "README.Net, NASA.Gov",
+        "MODISE,Sihlalo lwethu,SIHLALO",
+        "„Ons gaan.“Ja",
         "lwethu.SEKUNGAPHEZU",
-        "bakuthi,Kulo",
+        "a,Kulo 2,Kulo ku,K",
+        "thabo,Nkosi@thuto.gov.za",
     ],
 )
 def test_addresses_names_and_initials_are_not_parted(text: str) -> None:
+    assert repair_text(text) == (text, (0,) * len(COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("text", "repaired"),
+    [
+        ("Uma udinga ulwazi , sicela ubuze .", "Uma udinga ulwazi, sicela ubuze."),
+        ("Ubani ? Yena ( uThabo ) : hhayi ; cha !", "Ubani? Yena (uThabo): hhayi; cha!"),
+        ('Wathi " hamba " .\nWahamba . 14 . Phela', 'Wathi " hamba ".\nWahamba. 14. Phela'),
+        ("Wathi ... wahamba .", "Wathi ... wahamba."),
+    ],
+)
+def test_punctuation_set_apart(text: str, repaired: str) -> None:
+    assert repair_text(text)[0] == repaired
+    assert count(text) == {"repaired_joins": len(text) - len(repaired)}
+    assert repair_text(text, Repairs(joins=False))[0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Uma udinga ulwazi , sicela ubuze.",  # elsewhere in the text it is not set apart
+        "Ubani : yena ; cha )",
+        "wena .gov .za .5 ,5",
+        "Wathi ... wahamba …",
+        ". , ! ?",
+    ],
+)
+def test_a_blank_that_may_be_meant_stays(text: str) -> None:
     assert repair_text(text) == (text, (0,) * len(COLUMNS))
 
 
