@@ -12,13 +12,6 @@ from edgelm.errors import BadInput
 from edgelm.languages import Language
 
 NEEDED = {"recipe", "sources", "terms", "thresholds", "mix", "contamination"}  # an older edgelm wrote fewer
-    "recipe",
-    "sources",
-    "terms",
-    "thresholds",
-    "mix",
-    "contamination",
-}  # which an older edgelm did not write all
 
 
 def read_manifest(corpus: Path) -> dict[str, Any]:
