@@ -30,7 +30,10 @@ from edgelm.corpus.write import save_decisions, write_language
 from edgelm.errors import BadInput
 from edgelm.extras import require
 from edgelm.languages import get_language, load_languages
+from edgelm.machine import release_memory
 from edgelm.progress import Progress
+
+MANY = 2_000_000  # documents, from which deciding wants the memory of idle workers
 
 
 def build_corpus(
@@ -70,10 +73,13 @@ def build_corpus(
         with open_engine(engine, workers, address) as run:
             shards, contamination = _measure_all(inputs, scratch, recipe, forced, run, progress)
             table = Table(shards)
+            if len(table) > MANY:
+                run.rest()
             _cluster(table, scratch, recipe, progress)
             decisions = decide(table, recipe, languages)
             check_kept(decisions, recipe)
             splits = assign_splits(table, decisions.kept, recipe)
+            release_memory()
             facts = {**_facts(inputs, skipped, table), "contamination": contamination}
             manifest = write_corpus(table, decisions, splits, recipe, partial, run, progress, facts)
         artifacts.write_json(partial / "manifest.json", manifest)

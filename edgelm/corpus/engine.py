@@ -36,6 +36,9 @@ class Engine(Protocol):
         self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], size: int
     ) -> Iterator[tuple[int, Any]]: ...
 
+    def rest(self) -> None:
+        """End idle workers, whose memory is wanted elsewhere; the next `map` starts others."""
+
 
 @contextmanager
 def open_engine(
@@ -71,8 +74,12 @@ class _Local:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.rest()
+
+    def rest(self) -> None:
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
+            self.pool = None
 
     def map(
         self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], size: int
@@ -120,6 +127,9 @@ class _Ray:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if self.started:
             self.ray.shutdown()
+
+    def rest(self) -> None:
+        """The cluster sees to that itself."""
 
     def map(
         self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], size: int

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edgelm.corpus import engine as engine_module
@@ -184,3 +185,15 @@ def test_no_ray_cluster_is_one_line(monkeypatch):
     with pytest.raises(EdgelmError, match=problem) as caught, open_engine("ray"):
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_workers_that_rested_are_followed_by_others():
+    def workers() -> list[psutil.Process]:
+        return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+
+    with open_engine("local", 2) as engine:
+        for _ in "ab":
+            assert sorted(engine.map(triple, [(1,), (2,)], SIZE)) == [(0, 3), (1, 6)]
+            assert len(workers()) == 2
+            engine.rest()
+            assert not workers()
