@@ -84,10 +84,10 @@ class _Lines:
     def __call__(self, done: float, note: str = "") -> None:
         self.done += done
         now = time.monotonic()
-        if now - self.last < PLAIN_LINE_EVERY_S:
+        share = min(self.done / self.total, 1.0)
+        if now - self.last < PLAIN_LINE_EVERY_S or share == 1.0:  # what is done needs no word
             return
         self.last = now
-        share = min(self.done / self.total, 1.0)
         left = (now - self.started) * (1 - share) / share if share else 0.0
         print(
             f"  {self.title}: {share:.0%}, {left:.0f} s left{f', {note}' if note else ''}",
