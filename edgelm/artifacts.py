@@ -29,6 +29,8 @@ from edgelm import __version__
 from edgelm.errors import BadInput, EdgelmError
 
 PROVENANCE = "edgelm.json"
+CLOCKED = {PROVENANCE, "speed.jsonl", "curve.html", "tensorboard"}
+"""Files and folders that say when and how fast: two equal runs differ in them."""
 RECORDED_PACKAGES = (
     "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",
     "llama-cpp-python", "scikit-learn",
@@ -41,7 +43,7 @@ def digest_of(value: Any) -> str:
 
 
 def digest_path(path: Path) -> str:
-    """SHA-256 of a file, or of the names and bytes in a directory (provenance and hidden files left out)."""
+    """SHA-256 of a file, or of the names and bytes in a directory (hidden files and `CLOCKED` left out)."""
     if path.is_dir():
         files = sorted(
             file
@@ -52,7 +54,7 @@ def digest_path(path: Path) -> str:
             [
                 [file.relative_to(path).as_posix(), digest_path(file)]
                 for file in files
-                if file.name != PROVENANCE
+                if CLOCKED.isdisjoint(file.relative_to(path).parts)
             ]
         )
     try:
@@ -185,6 +187,12 @@ def build(
             "Nothing was left half-written; run the same command again once this is mended."
         ) from error
     return provenance, True
+
+
+def forget(output: Path) -> None:
+    """Remove what an interrupted run left of `output`, so that the next begins anew."""
+    output = Path(os.path.abspath(output))
+    shutil.rmtree(output.with_name(f".{output.name}.partial"), ignore_errors=True)
 
 
 def _finished(directory: Path, digest: str) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ EXTRAS = {
         ("torch", "safetensors", "sklearn"),
         "pretrain and finetune, task baselines, the PyTorch runtime",
     ),
+    "tensorboard": (("tensorboard",), "write TensorBoard files while pretraining"),
     "export": (("gguf", "onnx", "optimum", "transformers", "accelerate"), "write GGUF and ONNX files"),
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
     "demo": (("gradio",), "the demo page in a browser"),

@@ -127,7 +127,7 @@ def quickstart(
 def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progress) -> Made:
     from edgelm.export.export import artifact_name, export
     from edgelm.finetune.finetune import finetune
-    from edgelm.pretrain.loop import TrainConfig
+    from edgelm.pretrain.config import TrainConfig
     from edgelm.pretrain.pretrain import pretrain
 
     chosen = load_task(task)

@@ -33,7 +33,7 @@ def finetune(
 
     require("torch", "train")
     from edgelm.finetune.finetune import finetune as work
-    from edgelm.pretrain.loop import TrainConfig
+    from edgelm.pretrain.config import TrainConfig
 
     config = TrainConfig(
         steps=steps, batch=batch, learning_rate=learning_rate, dropout=dropout, seed=seed, precision=precision

@@ -1,58 +1,202 @@
 """`edgelm pretrain`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from edgelm.cli.options import Output, Precision, Quiet, Seed, print_table
+from edgelm.cli.options import Precision, Quiet, Seed, print_table, split_codes
+
+PLAN, START, DATA = "Planning", "Where to start", "Data"
+OPTIMISER, RUNNING = "Optimiser", "Running"
 
 
 def pretrain(
     corpus: Annotated[Path, typer.Argument(help="A corpus directory.")],
     tokenizer: Annotated[Path, typer.Argument(help="A tokenizer directory.")],
-    output: Output,
-    preset: Annotated[str, typer.Option(help="Shape: nano, micro, tiny, small or 125m.")] = "nano",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write; made whole or not at all.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Shape of a new model: nano, micro, tiny, small or 125m.", show_default="nano"),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 500,
     batch: Annotated[int, typer.Option(help="Sequences of the model's context a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.002,
-    weight_decay: Annotated[float, typer.Option(help="Decoupled weight decay of the matrices.")] = 0.1,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Measure for some seconds, propose settings, train nothing.", rich_help_panel=PLAN
+        ),
+    ] = False,
+    budget: Annotated[
+        str, typer.Option(help="Time that --plan may fill: 30min, 8h.", rich_help_panel=PLAN)
+    ] = "30min",
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with this model's weights instead of new ones.", rich_help_panel=START),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Go on with an interrupted run of the same settings, or begin it again.",
+            rich_help_panel=START,
+        ),
+    ] = True,
+    extend_languages: Annotated[
+        str | None,
+        typer.Option(
+            help="Languages, as ven,tso, that the model of --init-from learns.", rich_help_panel=START
+        ),
+    ] = None,
+    new_tokens: Annotated[
+        int, typer.Option(help="Tokens to add for new languages.", min=0, rich_help_panel=START)
+    ] = 1000,
+    replay: Annotated[
+        float,
+        typer.Option(help="Share of the text that is of languages the model knows.", rich_help_panel=START),
+    ] = 0.75,
+    sampling: Annotated[
+        Literal["temperature", "unimax"],
+        typer.Option(
+            help="Shares of languages: by size, or equal under a cap of epochs.", rich_help_panel=DATA
+        ),
+    ] = "temperature",
     temperature: Annotated[
-        float, typer.Option(help="1 samples languages by size; higher evens them out.")
+        float, typer.Option(help="1 samples languages by size; higher evens them out.", rich_help_panel=DATA)
     ] = 2.0,
-    dropout: Annotated[float, typer.Option(help="Dropout; a small corpus seen many times needs some.")] = 0.0,
+    max_epochs: Annotated[
+        float, typer.Option(help="How often unimax lets a language be read.", rich_help_panel=DATA)
+    ] = 4.0,
+    optimizer: Annotated[
+        Literal["muon", "adamw"],
+        typer.Option(help="Muon with AdamW, or AdamW alone.", rich_help_panel=OPTIMISER),
+    ] = "muon",
+    learning_rate: Annotated[
+        float, typer.Option(help="Peak learning rate.", rich_help_panel=OPTIMISER)
+    ] = 0.002,
+    schedule: Annotated[
+        Literal["wsd", "cosine"],
+        typer.Option(help="Warm-up, stable, decay; or cosine.", rich_help_panel=OPTIMISER),
+    ] = "wsd",
+    warmup: Annotated[int, typer.Option(help="Steps of linear warm-up.", rich_help_panel=OPTIMISER)] = 20,
+    decay: Annotated[
+        float,
+        typer.Option(help="Share of the steps over which wsd falls to zero.", rich_help_panel=OPTIMISER),
+    ] = 0.5,
+    weight_decay: Annotated[
+        float, typer.Option(help="Decoupled weight decay of the matrices.", rich_help_panel=OPTIMISER)
+    ] = 0.1,
+    dropout: Annotated[
+        float,
+        typer.Option(help="Dropout; a small corpus seen many times needs some.", rich_help_panel=OPTIMISER),
+    ] = 0.0,
+    clip: Annotated[
+        float, typer.Option(help="Largest norm of the gradient.", rich_help_panel=OPTIMISER)
+    ] = 1.0,
+    z_loss: Annotated[
+        float, typer.Option(help="Penalty on large logits; 1e-4 for long runs.", rich_help_panel=OPTIMISER)
+    ] = 0.0,
+    ema: Annotated[
+        float,
+        typer.Option(help="Give out a moving average of the weights, as 0.999.", rich_help_panel=OPTIMISER),
+    ] = 0.0,
+    select: Annotated[
+        Literal["last", "best"],
+        typer.Option(help="Give out the last weights, or the best on validation.", rich_help_panel=OPTIMISER),
+    ] = "last",
     seed: Seed = 0,
     precision: Precision = "auto",
+    micro_batch: Annotated[
+        int,
+        typer.Option(help="Sequences computed at a time; 0 chooses by free memory.", rich_help_panel=RUNNING),
+    ] = 0,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Less memory, a third slower.", rich_help_panel=RUNNING)
+    ] = False,
+    compile: Annotated[
+        Literal["auto", "on", "off"], typer.Option(help="Compile the layers.", rich_help_panel=RUNNING)
+    ] = "auto",
+    validate_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps between validations.", show_default="a tenth of the run", rich_help_panel=RUNNING
+        ),
+    ] = None,
+    keep: Annotated[
+        int, typer.Option(help="Checkpoints kept while training.", min=1, rich_help_panel=RUNNING)
+    ] = 2,
+    strategy: Annotated[
+        Literal["ddp", "fsdp"],
+        typer.Option(help="How processes started by torchrun share the model.", rich_help_panel=RUNNING),
+    ] = "ddp",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard's files too.", rich_help_panel=RUNNING)
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a decoder from scratch; an interrupted run continues from its last checkpoint."""
+    """Train a decoder from scratch, or one further; an interrupted run continues from its last checkpoint."""
+    from edgelm.errors import BadInput
     from edgelm.extras import require
     from edgelm.progress import Progress
 
     require("torch", "train")
-    from edgelm.pretrain.loop import TrainConfig
+    if tensorboard:
+        require("tensorboard", "tensorboard")
+    from edgelm.pretrain.config import TrainConfig
+    from edgelm.pretrain.pretrain import DataConfig
     from edgelm.pretrain.pretrain import pretrain as work
 
     config = TrainConfig(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        warmup=warmup,
         weight_decay=weight_decay,
         dropout=dropout,
+        clip=clip,
         seed=seed,
         precision=precision,
+        optimizer=optimizer,
+        schedule=schedule,
+        decay=decay,
+        z_loss=z_loss,
+        ema=ema,
+        select=select,
+        micro_batch=micro_batch,
+        recompute=recompute,
+        compile=compile,
     )
+    data = DataConfig(
+        sampling=sampling,
+        temperature=temperature,
+        max_epochs=max_epochs,
+        extend_languages=tuple(split_codes(extend_languages) or ()),
+        new_tokens=new_tokens,
+        replay=replay,
+    )
+    if output is None:
+        raise BadInput("no --output was given", remedy="name a folder, as in: -o base")
     found = work(
         corpus,
         tokenizer,
         output,
         preset=preset,
         config=config,
-        temperature=temperature,
+        data=data,
+        init_from=init_from,
+        validate_every=validate_every,
+        keep=keep,
+        resume=resume,
+        strategy=strategy,
+        tensorboard=tensorboard,
         progress=Progress(quiet=quiet),
     )
+    if "validation_bits_per_byte" not in found:
+        return  # one of several processes; the main one speaks
     rows = [[code, f"{value:.3f}"] for code, value in found["validation_bits_per_byte"].items()]
     print_table(["language", "bits per byte"], rows, "Validation")
     print(
-        f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s, in {output}"
+        f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s "
+        f"({found['mfu']:.0%} of this machine's peak), in {output}; {output}/curve.html shows how it went"
     )

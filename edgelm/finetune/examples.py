@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from edgelm.pretrain.stream import Fair, Item, Shuffled, Source, State, make_item
+from edgelm.pretrain.packing import Item, Piece, Source, State, make_item
+from edgelm.pretrain.sampling import Fair, Shuffled
 from edgelm.tasks.classification import Example
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -25,8 +26,14 @@ class ExampleSource:
     def __init__(self, items: Sequence[Item], seed: int):
         self.items, self.order = items, Shuffled(len(items), [seed])
 
-    def next_item(self) -> Item:
-        return self.items[self.order.next_index()]
+    def next_piece(self, limit: int) -> Piece:
+        index = self.order.index()
+        start, length = self.order.piece(len(self.items[index].ids), limit)
+        return Piece([index, start], length)
+
+    def read(self, piece: Piece) -> Item:
+        index, start = piece.key
+        return self.items[index].piece(start, piece.length)
 
     def state(self) -> State:
         return self.order.state()
@@ -41,19 +48,23 @@ class Mixture:
     def __init__(self, sources: dict[str, Source], shares: dict[str, float]):
         self.sources, self.fair = sources, Fair(shares)
 
-    def next_item(self) -> Item:
+    def next_piece(self, limit: int) -> Piece:
         name = self.fair.turn()
-        item = self.sources[name].next_item()
-        self.fair.served[name] += len(item.ids)
-        return item
+        key, length = self.sources[name].next_piece(limit)
+        self.fair.serve(name, length)
+        return Piece([name, key], length)
+
+    def read(self, piece: Piece) -> Item:
+        name, key = piece.key
+        return self.sources[name].read(Piece(key, piece.length))
 
     def state(self) -> State:
         return {
-            "served": dict(self.fair.served),
+            "served": self.fair.state(),
             "sources": {name: source.state() for name, source in self.sources.items()},
         }
 
     def restore(self, state: State) -> None:
-        self.fair.served = dict(state["served"])
+        self.fair.restore(state["served"])
         for name, source in self.sources.items():
             source.restore(state["sources"][name])

@@ -18,9 +18,12 @@ from edgelm.evaluate.evaluate import score_task
 from edgelm.finetune.examples import ExampleSource, Mixture, example_item
 from edgelm.model.card import model_card
 from edgelm.model.directory import load_model, save_model
-from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, train
+from edgelm.pretrain.checkpoint import clear_checkpoints
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.loop import train
+from edgelm.pretrain.packing import Packer, Source
 from edgelm.pretrain.pretrain import VALIDATION_BYTES
-from edgelm.pretrain.stream import Packer, Source, corpus_source
+from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.classification import Task
@@ -79,7 +82,7 @@ def finetune(
             shares = {"examples": 1 - REPLAY_SHARE, "replay": REPLAY_SHARE}
             source = Mixture({"examples": source, "replay": texts}, shares)
             del texts
-        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD), whole=True)
+        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD))
         figures = train(decoder, packer, config, partial, progress, "finetuning")
         runtime = TorchModel(decoder, text)
         figures["tasks"] = {}

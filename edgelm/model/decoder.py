@@ -5,11 +5,16 @@ Shapes in comments: B sequences, T new tokens, S tokens with the past, H heads, 
 size.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from edgelm.model.attention import attend_documents, document_starts
 from edgelm.model.config import ModelConfig
+from edgelm.model.cross_entropy import cross_entropy
 
 Cache = list[tuple[Tensor, Tensor]]
 IGNORE = -100
@@ -23,7 +28,18 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
+        normal = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return normal.to(x.dtype) * self.weight.to(x.dtype)
+
+
+class Linear(nn.Linear):
+    """Without bias, computing in the type of its input: float32 weights serve a bfloat16 pass as masters."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype))
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -43,13 +59,19 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.head_dim = config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, config.heads * config.head_dim, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, config.kv_heads * config.head_dim, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, config.kv_heads * config.head_dim, bias=False)
-        self.o_proj = nn.Linear(config.heads * config.head_dim, config.hidden_size, bias=False)
+        self.q_proj = Linear(config.hidden_size, config.heads * config.head_dim)
+        self.k_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
+        self.v_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
+        self.o_proj = Linear(config.heads * config.head_dim, config.hidden_size)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        starts: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         batch, new, _ = x.shape
         q, k, v = (
@@ -59,18 +81,21 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # [B, K, S, D]
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and new > 1, enable_gqa=True
-        )
+        if starts is not None:
+            out = attend_documents(q, k, v, starts, new)
+        else:
+            out = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=mask is None and new > 1, enable_gqa=True
+            )
         return self.o_proj(out.transpose(1, 2).reshape(batch, new, -1)), (k, v)
 
 
 class MLP(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -86,9 +111,15 @@ class Layer(nn.Module):
         self.dropout = 0.0
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        starts: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        attended, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
+        attended, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, starts, past)
         x = x + F.dropout(attended, self.dropout, self.training)
         return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training), present
 
@@ -104,10 +135,20 @@ class Stack(nn.Module):
 
 
 class Decoder(nn.Module):
+    """The whole model.
+
+    Attributes:
+        dtype: what activations are computed in; weights stay as they are.
+        recompute: keep no activations inside a layer for the backward pass, but compute them again: slower,
+            and a fraction of the memory.
+    """
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
         self.model = Stack(config)
+        self.dtype = torch.float32
+        self.recompute = False
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Normal(0, 0.02), the projections back into the residual stream scaled down by depth (GPT-2)."""
@@ -116,6 +157,11 @@ class Decoder(nn.Module):
                 residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                 scale = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
                 nn.init.normal_(weight, std=scale, generator=generator)
+
+    def compile_layers(self) -> None:
+        """Compile each layer, which takes seconds at the first step and again where shapes change."""
+        for layer in self.model.layers:
+            layer.compile()
 
     def set_dropout(self, share: float) -> None:
         """Drop this share of what each layer adds to the residual stream, while in training mode."""
@@ -126,28 +172,32 @@ class Decoder(nn.Module):
     def hidden(
         self, tokens: Tensor, documents: Tensor | None = None, past: Cache | None = None
     ) -> tuple[Tensor, Cache]:
-        """Final hidden states [B, T, hidden_size] and the key-value cache.
+        """Final hidden states [B, T, hidden_size] and the key-value cache, which is empty in training mode.
 
         Args:
             tokens: ids [B, T].
-            documents: number of the document each token belongs to [B, T]; a token then attends to its own
-                document only. Not together with `past`.
+            documents: number of the document each token belongs to [B, T], best left on the CPU; a token then
+                attends to its own document only. Not together with `past`.
             past: the cache of an earlier call.
         """
-        x = self.model.embed_tokens(tokens)
+        x = self.model.embed_tokens(tokens).to(self.dtype)
         start = past[0][0].shape[2] if past else 0
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
-        mask = None
+        mask = starts = None
         if documents is not None:
-            causal = positions[:, None] >= positions[None, :]
-            mask = (documents[:, :, None] == documents[:, None, :])[:, None] & causal  # [B, 1, T, T]
+            starts = document_starts(documents).to(tokens.device)
+            torch._dynamo.mark_dynamic(starts, 0)
         elif past and tokens.shape[1] > 1:
             mask = positions[:, None] >= torch.arange(start + tokens.shape[1], device=tokens.device)[None, :]
         cache: Cache = []
         for number, layer in enumerate(self.model.layers):
-            x, present = layer(x, cos, sin, mask, past[number] if past else None)
-            cache.append(present)
+            if self.training:
+                run = partial(checkpoint, layer, use_reentrant=False) if self.recompute else layer
+                x, _ = run(x, cos, sin, mask, starts, None)
+            else:
+                x, present = layer(x, cos, sin, mask, starts, past[number] if past else None)
+                cache.append(present)
         return self.model.norm(x), cache
 
     def forward(
@@ -155,7 +205,7 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Cache]:
         """Logits [B, T, vocab_size] in float32 and the cache. Arguments as `hidden`."""
         hidden, cache = self.hidden(tokens, documents, past)
-        return F.linear(hidden, self.model.embed_tokens.weight).float(), cache
+        return F.linear(hidden, self.model.embed_tokens.weight.to(hidden.dtype)).float(), cache
 
     def loss(
         self,
@@ -163,13 +213,24 @@ class Decoder(nn.Module):
         targets: Tensor,
         documents: Tensor | None = None,
         weights: Tensor | None = None,
+        *,
+        total: float | None = None,
+        z_loss: float = 0.0,
     ) -> Tensor:
-        """Mean cross-entropy in nats over targets [B, T] that are not `IGNORE`, weighted by `weights`."""
+        """Mean cross-entropy in nats over targets [B, T] that are not `IGNORE`, weighted by `weights`.
+
+        Args:
+            total: what the sum of losses is divided by, where this batch is a part of a larger one; the sum
+                of the weights by default.
+            z_loss: see `edgelm.model.cross_entropy`.
+        """
         hidden, _ = self.hidden(tokens, documents)
-        chosen = (targets != IGNORE).flatten().nonzero().squeeze(1)
-        logits = F.linear(hidden.flatten(0, 1).index_select(0, chosen), self.model.embed_tokens.weight)
-        losses = F.cross_entropy(logits.float(), targets.flatten()[chosen], reduction="none")
-        if weights is None:
-            return losses.mean()
-        weight = weights.flatten()[chosen]
-        return (losses * weight).sum() / weight.sum()
+        flat, target = hidden.flatten(0, 1), targets.flatten()
+        learnt = target != IGNORE
+        weight = learnt.float() if weights is None else weights.flatten() * learnt
+        weight = weight / (weight.sum() if total is None else total)
+        if hidden.device.type == "cpu" and int(learnt.sum()) * 2 < len(target):  # answers only
+            chosen = learnt.nonzero().squeeze(1)
+            flat, target, weight = flat.index_select(0, chosen), target[chosen], weight[chosen]
+        head = self.model.embed_tokens.weight
+        return cross_entropy(flat, head, target.clamp(min=0), weight, z_loss)

@@ -1,195 +1,302 @@
 """The training loop, for pretraining and finetuning alike: steps, checkpoints, metrics.
 
-A checkpoint is a directory `checkpoint-<step>` that appears whole; the newest one is taken up again. On a CPU
-an interrupted and resumed run ends with the same bytes as an undisturbed one.
+An interrupted run is taken up at its newest checkpoint. On a CPU it ends with the same bytes as an
+undisturbed one.
 """
 
-import json
 import math
-import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from types import FrameType
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
-from edgelm import artifacts
-from edgelm.errors import BadInput, EdgelmError
-from edgelm.model.decoder import Decoder
-from edgelm.model.directory import save_weights
-from edgelm.pretrain.optimizer import learning_rate, make_optimizers, optimizer_state, restore_optimizers
-from edgelm.pretrain.stream import Packer
+from edgelm.errors import EdgelmError
+from edgelm.model.decoder import IGNORE, Decoder
+from edgelm.pretrain.checkpoint import (
+    Best,
+    Run,
+    checkpoints,
+    load_best,
+    load_weights,
+    resume,
+    save_best,
+    save_checkpoint,
+)
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.curve import write_curve
+from edgelm.pretrain.distributed import World, set_sync, share, whole
+from edgelm.pretrain.metrics import Metrics, read_lines
+from edgelm.pretrain.optimizer import make_optimizers
+from edgelm.pretrain.packing import Batch, Packer
+from edgelm.pretrain.prefetch import Prefetched
+from edgelm.pretrain.probe import Setup, attended_tokens, flops_per_token, settle
+from edgelm.pretrain.schedule import learning_rate
 from edgelm.progress import Progress
 
 CHECKPOINT_EVERY_S = 30.0
 METRICS_EVERY = 10
-Precision = Literal["auto", "fp32", "bf16"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """What decides the weights, besides the data."""
-
-    steps: int
-    batch: int = 32
-    """Sequences a step."""
-    learning_rate: float = 0.002
-    warmup: int = 20
-    """Steps of linear warm-up."""
-    weight_decay: float = 0.1
-    dropout: float = 0.0
-    """Share of each layer's output to drop; small corpora seen many times need some."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-    seed: int = 0
-    precision: Precision = "auto"
-    """`bf16` computes matrix products in bfloat16; `auto` measures whether this machine gains by it."""
-
-    def __post_init__(self) -> None:
-        for name, low in (("steps", 1), ("batch", 1), ("warmup", 0), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise BadInput(f"--{name} {getattr(self, name)} is too small", remedy=f"give at least {low}")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise BadInput(f"--precision {self.precision} is unknown", remedy="choose auto, fp32 or bf16")
-        if not 0 <= self.weight_decay < 1:
-            raise BadInput(
-                f"--weight-decay {self.weight_decay} is out of range", remedy="give between 0 and 1"
-            )
-        if not 0 <= self.dropout < 1:
-            raise BadInput(f"--dropout {self.dropout} is out of range", remedy="give from 0 to below 1")
-        if not 0 < self.learning_rate < 1:
-            raise BadInput(
-                f"--learning-rate {self.learning_rate} is out of range", remedy="give between 0 and 1"
-            )
+CURVE = "curve.html"
+ALONE = World()
+Validate = Callable[[Decoder], dict[str, float]]
 
 
 def train(
-    model: Decoder, packer: Packer, config: TrainConfig, folder: Path, progress: Progress, title: str
+    model: Decoder,
+    packer: Packer,
+    config: TrainConfig,
+    folder: Path,
+    progress: Progress,
+    title: str,
+    *,
+    validate: Validate | None = None,
+    validate_every: int = 0,
+    epoch_tokens: int | None = None,
+    keep: int = 2,
+    world: World = ALONE,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
-    """Train in place, leaving the last checkpoint and `metrics.jsonl` in `folder`; returns the run's figures.
+    """Train in place, leaving checkpoints, metrics and `curve.html` in `folder`; returns the run's figures.
+
+    Args:
+        packer: gives this process's rows of each batch.
+        validate: bits per byte of a model by language, their mean under `mean`.
+        validate_every: steps between two validations; 0 validates after the last step only.
+        epoch_tokens: tokens in the data, to say how often they have been seen.
+        keep: checkpoints to keep while training, the newest ones.
 
     Raises:
-        EdgelmError: the loss is not a number.
+        EdgelmError: the loss is not a number, or memory does not suffice.
+        KeyboardInterrupt: on Ctrl-C, at the end of the step, after a checkpoint.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device).train()
+    model.to(world.device).train()
     model.set_dropout(config.dropout)
-    precision = resolve_precision(config.precision, folder)
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    optimizers = make_optimizers(model, config.weight_decay, kind)
-    first, metrics = _resume(model, optimizers, packer, folder)
-    autocast: Callable[[], Any] = (
-        (lambda: torch.autocast(device, torch.bfloat16)) if precision == "bf16" else nullcontext
+    setup = world.tell(
+        settle(config, model, packer.context, config.batch // world.size, folder) if world.main else None
     )
+    model.dtype, model.recompute = setup.torch_dtype, config.recompute
+    if setup.compiled:
+        model.compile_layers()
+    objective = share(model, world)
+    stream: Any = Prefetched(packer) if world.device == "cuda" else packer
+    optimizers = make_optimizers(model, config.weight_decay, setup.torch_dtype, config.optimizer)
+    average = {name: value.clone() for name, value in model.state_dict().items()} if config.ema else {}
+    run = Run(model, optimizers, stream, average)
+    if resume(run, folder):
+        progress.say(f"resuming after step {run.step:,} of {config.steps:,}")
+    first = run.step
     saved = started = time.monotonic()
-    with progress.track(config.steps, title) as advance:
+    step_tokens = config.batch * packer.context
+    speed = _Speed(setup, world)
+    with ExitStack() as stack:
+        stack.enter_context(_threads(setup.threads))
+        metrics = stack.enter_context(Metrics(folder if world.main else None, tensorboard, run.step))
+        advance = stack.enter_context(progress.track(config.steps, title))
+        stop = stack.enter_context(_Stop())
         advance(first)
-        for step in range(first, config.steps):
-            rate = learning_rate(step, config.steps, config.learning_rate, config.warmup)
-            batch = packer.next_batch()
-            torch.manual_seed(config.seed * config.steps + step)  # dropout, the same after a resume
-            with autocast():
-                loss = model.loss(*(part.to(device) for part in batch))
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            value = loss.item()
-            if not (math.isfinite(value) and math.isfinite(norm)):  # before it spoils the weights
-                raise EdgelmError(
-                    f"{folder}: the loss is not a number at step {step}. "
-                    "Run again with a lower --learning-rate."
-                )
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            if step % METRICS_EVERY == 0 or step == config.steps - 1:
-                metrics.append({"step": step, "loss": round(value, 4), "learning_rate": rate})
-            advance(1, f"loss {value:.3f}")
-            if time.monotonic() - saved > CHECKPOINT_EVERY_S and step + 1 < config.steps:
-                _save(step + 1, model, optimizers, packer, metrics, folder)
+        while run.step < config.steps:
+            step = run.step
+            batch = stream.next_batch()
+            with _memory(config, setup.micro_batch):
+                loss, norm = _gradient(objective, batch, setup.micro_batch, step, config, world)
+            if not (math.isfinite(loss) and math.isfinite(norm)):  # before it spoils the weights
+                raise EdgelmError(_diverged(folder, step))
+            rate = learning_rate(step, config)
+            with _memory(config, setup.micro_batch):
+                _update(optimizers, rate)
+            _follow(run.average, model, config.ema)
+            run.step += 1
+            speed.add(model, batch)
+            tokens, last = run.step * step_tokens, run.step == config.steps
+            if step % METRICS_EVERY == 0 or last:
+                figures = {"tokens": tokens, "loss": round(loss, 4), "learning_rate": rate}
+                if epoch_tokens:
+                    figures["epoch"] = round(tokens / epoch_tokens, 3)
+                figures |= {"gradient_norm": round(norm, 4), **speed.figures()}
+                seconds = metrics.seconds + time.monotonic() - started
+                metrics.record(step, **figures, seconds=round(seconds, 2))
+            advance(1, f"loss {loss:.3f}, {speed.note()}")
+            due = last or (validate_every and run.step % validate_every == 0)
+            if validate and due:
+                bits = _validate(run, validate)
+                metrics.record(step, tokens=tokens, validation=bits)
+                if config.select == "best" and (run.best is None or bits["mean"] < run.best.bits):
+                    run.best = Best(bits["mean"], run.step)
+                    save_best(run, folder, world)
+            if due:
+                if world.main:
+                    write_curve(folder, folder / CURVE, title, unfinished=not last)
+                speed.restart()
+            asked = world.sum(stop.asked)
+            if last or asked or world.sum(world.main and time.monotonic() - saved > CHECKPOINT_EVERY_S):
+                metrics.sync()
+                save_checkpoint(run, folder, keep, world)
                 saved = time.monotonic()
-    if first < config.steps:  # else the run was killed after its last checkpoint, which is there
-        _save(config.steps, model, optimizers, packer, metrics, folder)
-    artifacts.write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
-    model.to("cpu").eval()
-    seconds = max(time.monotonic() - started, 1e-9)
-    tokens = (config.steps - first) * packer.batch * packer.context
-    return {"tokens_per_second": round(tokens / seconds), "loss": metrics[-1]["loss"], "precision": precision}
+                speed.restart()
+                if asked and not last:
+                    raise KeyboardInterrupt
+    if isinstance(stream, Prefetched):
+        stream.close()
+    chosen = load_best(folder, run.best) if run.best else run.weights()
+    load_weights(model, {name: whole(value) for name, value in chosen.items()})
+    model.dtype, model.recompute = torch.float32, False
+    model.eval()
+    return {
+        "loss": _last_loss(folder),
+        "precision": "bf16" if setup.dtype == "bfloat16" else "fp32",
+        **speed.figures(),
+    }
 
 
-def clear_checkpoints(folder: Path) -> None:
-    """Remove what only an interrupted run needs, once the model is written.
-
-    Each folder loses its name first: a kill in between leaves no half of one for the next run to read.
-    """
-    gone = folder / ".gone"
-    for old in [*folder.glob("tokens"), *folder.glob("checkpoint-*")]:
-        shutil.rmtree(gone, ignore_errors=True)
-        old.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-    (folder / ".precision").unlink(missing_ok=True)
-
-
-def resolve_precision(precision: Precision, folder: Path) -> Precision:
-    """`fp32` or `bf16`: for `auto`, what an interrupted run in `folder` chose, or what is faster here."""
-    if precision == "auto":
-        chosen = folder / ".precision"
-        if not chosen.exists():
-            artifacts.write_text(chosen, faster_precision())
-        precision = "bf16" if chosen.read_text(encoding="utf-8") == "bf16" else "fp32"
-    return precision
-
-
-def faster_precision() -> Precision:
-    """Whichever multiplies matrices faster on this machine, measured in 50 ms.
-
-    bfloat16 is twice as fast where the processor has instructions for it and many times slower where not.
-    """
-    if torch.cuda.is_available():
-        return "bf16"
-    seconds = {torch.float32: math.inf, torch.bfloat16: math.inf}
-    for _ in range(10):
-        for kind in seconds:
-            a = torch.ones(512, 512, dtype=kind)
-            start = time.perf_counter()
-            a @ a
-            seconds[kind] = min(seconds[kind], time.perf_counter() - start)
-    return "bf16" if seconds[torch.bfloat16] * 1.3 < seconds[torch.float32] else "fp32"
+def _gradient(
+    objective: torch.nn.Module, batch: Batch, micro_batch: int, step: int, config: TrainConfig, world: World
+) -> tuple[float, float]:
+    """Loss of a batch over all processes and the norm of its gradient, left in the weights and clipped."""
+    total = world.sum(float((batch.weights * (batch.targets != IGNORE)).sum()))
+    rows = len(batch.tokens)
+    loss = 0.0
+    for start in range(0, rows, micro_batch):
+        part = slice(start, start + micro_batch)
+        place = world.rank * rows + start
+        torch.manual_seed(
+            (config.seed * config.steps + step) * config.batch + place
+        )  # dropout, also after a resume
+        tokens, targets, weights = (
+            one[part].to(world.device, non_blocking=True)
+            for one in (batch.tokens, batch.targets, batch.weights)
+        )
+        with set_sync(objective, last=start + micro_batch >= rows):
+            found = objective(
+                tokens, targets, batch.documents[part], weights, total=total, z_loss=config.z_loss
+            )
+            (found * world.size).backward()  # processes average their gradients
+        loss += float(found.detach())
+    norm = torch.nn.utils.clip_grad_norm_(objective.parameters(), config.clip)
+    return world.sum(loss), float(whole(norm))
 
 
-def _save(
-    step: int,
-    model: Decoder,
-    optimizers: list[torch.optim.Optimizer],
-    packer: Packer,
-    metrics: list[dict[str, Any]],
-    folder: Path,
-) -> None:
-    part = folder / ".checkpoint.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    save_weights(dict(model.state_dict()), part / "model.safetensors")
-    save_weights(optimizer_state(optimizers), part / "optimizer.safetensors")
-    artifacts.write_json(part / "state.json", {"step": step, "stream": packer.state(), "metrics": metrics})
-    part.rename(folder / f"checkpoint-{step:08d}")
-    for old in sorted(folder.glob("checkpoint-*"))[:-1]:
-        shutil.rmtree(old)
+def _update(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
-def _resume(
-    model: Decoder, optimizers: list[torch.optim.Optimizer], packer: Packer, folder: Path
-) -> tuple[int, list[dict[str, Any]]]:
-    found = sorted(folder.glob("checkpoint-*"))
-    if not found:
-        return 0, []
-    state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-    model.load_state_dict(load_file(found[-1] / "model.safetensors"))
-    tensors = load_file(found[-1] / "optimizer.safetensors")
-    restore_optimizers(optimizers, {name: value.clone() for name, value in tensors.items()})  # unmap the file
-    packer.restore(state["stream"])
-    return state["step"], state["metrics"]
+@contextmanager
+def _memory(config: TrainConfig, micro_batch: int) -> Iterator[None]:
+    """Answer a lack of memory with the setting to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # a CPU's allocator raises a plain RuntimeError
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and "can't allocate memory" not in str(error):
+            raise
+        if micro_batch > 1:
+            change = f"--micro-batch {micro_batch // 2}"
+        else:
+            change = "a smaller --preset" if config.recompute else "--recompute"
+        raise EdgelmError(
+            f"out of memory with {micro_batch} sequences at a time. Run again with {change}."
+        ) from error
+
+
+def _last_loss(folder: Path) -> float:
+    return next((line["loss"] for line in reversed(read_lines(folder)) if "loss" in line), math.nan)
+
+
+def _diverged(folder: Path, step: int) -> str:
+    found = checkpoints(folder)
+    kept = f"The last good checkpoint is {found[-1]}." if found else "There is no checkpoint yet."
+    return (
+        f"{folder}: the loss is not a number at step {step}. {kept} Run again with a lower --learning-rate."
+    )
+
+
+def _follow(average: dict[str, torch.Tensor], model: Decoder, decay: float) -> None:
+    with torch.no_grad():
+        weights = model.state_dict()
+        for name, value in average.items():
+            value.lerp_(weights[name], 1 - decay)
+
+
+def _validate(run: Run, validate: Validate) -> dict[str, float]:
+    """Bits per byte of the weights to be given out."""
+    if not run.average:
+        return validate(run.model)
+    weights = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.model.load_state_dict(run.average)
+    try:
+        return validate(run.model)
+    finally:
+        run.model.load_state_dict(weights)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Speed:
+    """Tokens a second and the share of the machine's peak since the last figures."""
+
+    def __init__(self, setup: Setup, world: World):
+        self.setup, self.world = setup, world
+        self.restart()
+        self.last = {"tokens_per_second": 0, "mfu": 0.0}
+
+    def restart(self) -> None:
+        self.tokens = self.flops = 0.0
+        self.started = time.monotonic()
+
+    def add(self, model: Decoder, batch: Batch) -> None:
+        """Count a step, which has ended."""
+        count = batch.tokens.numel()
+        self.tokens += count * self.world.size
+        self.flops += count * flops_per_token(model.config, attended_tokens(batch.documents) / count)
+
+    def figures(self) -> dict[str, float]:
+        """Since the last call, or the last ones where nothing was done since."""
+        if self.tokens:
+            seconds = max(time.monotonic() - self.started, 1e-9)
+            mfu = self.flops / seconds / self.setup.peak
+            self.last = {"tokens_per_second": round(self.tokens / seconds), "mfu": round(mfu, 4)}
+            self.restart()
+        return self.last
+
+    def note(self) -> str:
+        return f"{self.last['tokens_per_second']:,.0f} tokens/s, {self.last['mfu']:.0%} of the peak"
+
+
+class _Stop:
+    """Notes Ctrl-C and a polite kill: the step ends and a checkpoint is kept. A second one stops at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.before: list[Any] = []
+
+    def __enter__(self) -> "_Stop":
+        if threading.current_thread() is threading.main_thread():
+            self.before = [signal.signal(number, self._note) for number in self.SIGNALS]
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in zip(self.SIGNALS, self.before, strict=False):
+            signal.signal(number, handler)

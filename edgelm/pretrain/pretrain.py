@@ -1,6 +1,6 @@
-"""`edgelm pretrain`: a decoder from scratch on a corpus."""
+"""`edgelm pretrain`: a decoder from scratch on a corpus, or a trained one taught more."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,56 @@ import torch
 from edgelm import artifacts
 from edgelm.corpus.shards import languages_of
 from edgelm.errors import BadInput
-from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
+from edgelm.evaluate.bits_per_byte import corpus_texts
 from edgelm.model.card import model_card
-from edgelm.model.config import get_preset
+from edgelm.model.config import ModelConfig, get_preset, read_config
 from edgelm.model.decoder import Decoder
-from edgelm.model.directory import save_model
-from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, train
-from edgelm.pretrain.stream import Packer, corpus_source
+from edgelm.model.directory import load_model, save_model
+from edgelm.pretrain.checkpoint import clear_checkpoints
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.distributed import Strategy, World, join_world
+from edgelm.pretrain.extend import extend, replay_shares
+from edgelm.pretrain.loop import train
+from edgelm.pretrain.packing import Packer
+from edgelm.pretrain.sampling import CorpusSource, Sampling, corpus_source
+from edgelm.pretrain.validation import HeldOut
 from edgelm.progress import Progress
-from edgelm.runtime.torch import TorchModel
+from edgelm.tokenizer.extend import known_languages
 from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
-VALIDATION_BYTES = 50_000
+VALIDATION_BYTES = 50_000  # of each language at the end
+CURVE_BYTES = 10_000  # of each language while training
+REPEATS = (
+    4,
+    16,
+)  # epochs from which on repeated data help less, and hardly at all (Muennighoff et al., 2023)
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """What a run reads, besides the corpus itself."""
+
+    sampling: Sampling = "temperature"
+    """How languages share the tokens: by size ** (1 / temperature), or equally under a cap (UniMax)."""
+    temperature: float = 2.0
+    """1 samples languages by size; higher evens them out."""
+    max_epochs: float = 4.0
+    """How often UniMax lets a language be seen."""
+    extend_languages: tuple[str, ...] = ()
+    """Languages that the model of --init-from is to learn."""
+    new_tokens: int = 1000
+    """Tokens to add for them."""
+    replay: float = 0.75
+    """Share of the tokens that are of the languages it knows already."""
+
+    def __post_init__(self) -> None:
+        if self.sampling not in ("temperature", "unimax"):
+            raise BadInput(f"--sampling {self.sampling} is unknown", remedy="choose temperature or unimax")
+        for name in ("temperature", "max_epochs"):
+            if not getattr(self, name) >= 1:
+                option = name.replace("_", "-")
+                raise BadInput(f"--{option} {getattr(self, name)} is too small", remedy="give at least 1")
 
 
 def pretrain(
@@ -29,58 +66,206 @@ def pretrain(
     tokenizer: Path,
     output: Path,
     *,
-    preset: str,
     config: TrainConfig,
-    temperature: float = 2.0,
+    preset: str | None = None,
+    data: DataConfig = DataConfig(),
+    init_from: Path | None = None,
+    validate_every: int | None = None,
+    keep: int = 2,
+    resume: bool = True,
+    strategy: Strategy = "ddp",
+    tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a model directory `output`; returns tokens/s, last loss and validation bits per byte by language.
 
+    Processes that `torchrun` starts do it together; the main one returns the figures, the others nothing.
+
+    Args:
+        preset: the shape of a new model, `nano` by default.
+        init_from: a model directory to go on from, in place of `preset`; its optimiser starts anew.
+        validate_every: steps between validations; a tenth of the run by default, 0 for the end only.
+        keep: checkpoints to keep while training.
+        resume: go on with an interrupted run of the same settings; else begin it again.
+        strategy: how several processes share the work.
+
     Raises:
-        BadInput: corpus, tokenizer or preset is not there or damaged.
-        EdgelmError: training diverged.
+        BadInput: corpus, tokenizer, preset or model is not there or damaged.
+        EdgelmError: training diverged or ran out of memory.
     """
     progress = progress or Progress(silent=True)
-    languages = languages_of(corpus)
+    if init_from is None:
+        preset = preset or "nano"
     text = TextTokenizer(tokenizer)
-    shape = get_preset(preset, vocab_size=text.vocab_size)
-    if not temperature >= 1:
-        raise BadInput(f"--temperature {temperature} is too small", remedy="give at least 1")
+    shape = _shape(preset, init_from, tokenizer, data, text)
+    languages = languages_of(corpus)
+    if validate_every is None:
+        validate_every = max(config.steps // 10, 10)
 
-    def work(partial: Path) -> dict[str, Any]:
-        progress.say(f"pretraining {preset}: {shape.parameters / 1e6:.1f} M parameters")
-        source = corpus_source(
-            corpus,
-            languages,
-            text,
-            partial / "tokens",
-            seed=config.seed,
-            temperature=temperature,
-            progress=progress,
+    with join_world(strategy) as world:
+        world.rows(config.batch)  # or an error before anything is done
+        if not world.main:
+            progress = Progress(silent=True)
+
+        def job(partial: Path) -> dict[str, Any]:
+            model, folder = _start(
+                shape, config.seed, corpus, tokenizer, data, init_from, partial, progress, world
+            )
+            known = TextTokenizer(folder)
+            progress.say(
+                f"pretraining {preset or init_from}: {model.config.parameters / 1e6:.1f} M parameters"
+            )
+            source = _source(corpus, languages, known, config, data, model.config.context, partial, progress)
+            rows = world.rows(config.batch)
+            context = model.config.context
+            packer = Packer(source, batch=config.batch, context=context, pad=known.id(PAD), rows=rows)
+            if warning := repeated(config.steps * config.batch * context / source.tokens):
+                progress.say(warning)
+            curve = HeldOut(corpus_texts(corpus, "validation", CURVE_BYTES), known, context)
+            figures = train(
+                model,
+                packer,
+                config,
+                partial,
+                progress,
+                "pretraining",
+                validate=curve.bits_per_byte if curve.size else None,
+                validate_every=validate_every,
+                epoch_tokens=source.tokens,
+                keep=keep,
+                world=world,
+                tensorboard=tensorboard,
+            )
+            if not world.main:
+                return figures
+            held_out = HeldOut(corpus_texts(corpus, "validation", VALIDATION_BYTES), known, context)
+            with progress.track(held_out.size, "validating") as step:
+                bits = held_out.bits_per_byte(model, step)
+            figures |= {
+                "parameters": model.config.parameters,
+                "epochs": source.epochs(),
+                "validation_bits_per_byte": bits,
+            }
+            save_model(
+                model,
+                folder,
+                partial,
+                model_card(f"edgelm {preset or ''}".strip(), languages, bits, model.config),
+            )
+            del source, packer  # some systems keep a memory-mapped file from being removed
+            clear_checkpoints(partial)
+            return figures
+
+        if not world.main:
+            partial = world.tell()
+            return job(Path(partial)) if partial else {}
+
+        def work(partial: Path) -> dict[str, Any]:
+            world.tell(str(partial))
+            return job(partial)
+
+        if not resume:
+            artifacts.forget(output)
+        provenance, made = artifacts.build(
+            output,
+            command="pretrain",
+            config={
+                "preset": preset,
+                "shape": asdict(shape),
+                "validate_every": validate_every,  # decides which weights are the best
+                **asdict(data),
+                **asdict(config),
+            },
+            inputs=[corpus, tokenizer, *([init_from] if init_from else [])],
+            work=work,
         )
-        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD))
-        model = Decoder(shape)
-        model.init_weights(torch.Generator().manual_seed(config.seed))
-        figures = train(model, packer, config, partial, progress, "pretraining")
-        held_out = corpus_texts(corpus, "validation", VALIDATION_BYTES)
-        with progress.track(sum(map(len, held_out.values())), "validating") as step:
-            bits = bits_per_byte(TorchModel(model, text), held_out, step)
-        figures |= {
-            "parameters": shape.parameters,
-            "epochs": source.epochs(),
-            "validation_bits_per_byte": bits,
-        }
-        card = model_card(f"edgelm {preset}", languages, figures["validation_bits_per_byte"], shape)
-        save_model(model, tokenizer, partial, card)
-        del source, packer  # some systems keep a memory-mapped file from being removed
-        clear_checkpoints(partial)
-        return figures
+        if not made:
+            world.tell()
+        return provenance["results"]
 
-    provenance, _ = artifacts.build(
-        output,
-        command="pretrain",
-        config={"preset": preset, "shape": asdict(shape), "temperature": temperature, **asdict(config)},
-        inputs=[corpus, tokenizer],
-        work=work,
+
+def repeated(epochs: float) -> str | None:
+    """A warning where every document is seen more often than repeating helps."""
+    if epochs <= REPEATS[0]:
+        return None
+    helps = "hardly helps any more" if epochs > REPEATS[1] else "helps less than new text would"
+    bound = REPEATS[epochs > REPEATS[1]]
+    return (
+        f"warning: each document will be read about {epochs:.0f} times; beyond {bound} that "
+        f"{helps}. Give more text, fewer --steps, or --dropout 0.1 and a higher --weight-decay."
     )
-    return provenance["results"]
+
+
+def _shape(
+    preset: str | None, init_from: Path | None, tokenizer: Path, data: DataConfig, text: TextTokenizer
+) -> ModelConfig:
+    """The shape of the model to begin with."""
+    if init_from is None:
+        if data.extend_languages:
+            raise BadInput("--extend-languages needs a model", remedy="name it with --init-from")
+        assert preset is not None
+        return get_preset(preset, vocab_size=text.vocab_size)
+    if preset:
+        raise BadInput(
+            "--preset and --init-from were both given", remedy="leave --preset out: a model has its shape"
+        )
+    if TextTokenizer(init_from).tokenizer.to_str() != text.tokenizer.to_str():
+        raise BadInput(
+            "is not the tokenizer of the model", file=tokenizer, remedy=f"give {init_from} for both"
+        )
+    return read_config(init_from)
+
+
+def _start(
+    shape: ModelConfig,
+    seed: int,
+    corpus: Path,
+    tokenizer: Path,
+    data: DataConfig,
+    init_from: Path | None,
+    partial: Path,
+    progress: Progress,
+    world: World,
+) -> tuple[Decoder, Path]:
+    """The model before its first step, and the folder of its tokenizer."""
+    if init_from is None:
+        model = Decoder(shape)
+        model.init_weights(torch.Generator().manual_seed(seed))
+        return model, tokenizer
+    if not data.extend_languages:
+        return load_model(init_from), tokenizer
+    if not world.main:
+        world.tell()  # the main process makes the tokenizer first
+    new, languages = data.new_tokens, list(data.extend_languages)
+    extended = extend(init_from, corpus, languages, partial, new_tokens=new, progress=progress)
+    if world.main:
+        world.tell()
+    return extended
+
+
+def _source(
+    corpus: Path,
+    languages: list[str],
+    text: TextTokenizer,
+    config: TrainConfig,
+    data: DataConfig,
+    context: int,
+    partial: Path,
+    progress: Progress,
+) -> CorpusSource:
+    new = known_languages(corpus, list(data.extend_languages)) if data.extend_languages else []
+    source = corpus_source(
+        corpus,
+        languages if data.replay or not new else new,
+        text,
+        partial / "tokens",
+        seed=config.seed,
+        sampling=data.sampling,
+        temperature=data.temperature,
+        max_epochs=data.max_epochs,
+        budget=config.steps * config.batch * context,
+        progress=progress,
+    )
+    if new:
+        source.share(replay_shares(source.fair.shares, new, data.replay))
+    return source

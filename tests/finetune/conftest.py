@@ -9,8 +9,11 @@ from edgelm.corpus.shards import languages_of
 from edgelm.model.config import ModelConfig
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import save_model
-from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, train
-from edgelm.pretrain.stream import Packer, corpus_source
+from edgelm.pretrain.checkpoint import clear_checkpoints
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.loop import train
+from edgelm.pretrain.packing import Packer
+from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress
 from edgelm.tokenizer.text import TextTokenizer
 

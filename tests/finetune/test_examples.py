@@ -6,7 +6,7 @@ import pytest
 from edgelm.errors import BadInput
 from edgelm.finetune.examples import ExampleSource, Mixture, example_item
 from edgelm.model.decoder import IGNORE
-from edgelm.pretrain.stream import Item, Packer, make_item
+from edgelm.pretrain.packing import Item, Packer, Source, make_item
 from edgelm.tasks.classification import Example
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -64,6 +64,10 @@ def test_a_label_as_long_as_the_context(tokenizer: TextTokenizer) -> None:
         example_item(Example(TEXT, "bread", "zul"), tokenizer, needed - 1)
 
 
+def next_item(source: Source) -> Item:
+    return source.read(source.next_piece(1000))
+
+
 def items(first: int, lengths: list[int]) -> list[Item]:
     return [
         make_item([first + number] * length, weight=number + 0.5) for number, length in enumerate(lengths)
@@ -72,11 +76,11 @@ def items(first: int, lengths: list[int]) -> list[Item]:
 
 def test_every_example_once_an_epoch() -> None:
     source = ExampleSource(items(0, [3] * 20), seed=1)
-    orders = [[int(source.next_item().ids[0]) for _ in range(20)] for _ in range(3)]
+    orders = [[int(next_item(source).ids[0]) for _ in range(20)] for _ in range(3)]
     assert all(sorted(order) == list(range(20)) for order in orders)
     assert len({str(order) for order in orders}) == 3
     other = ExampleSource(items(0, [3] * 20), seed=2)
-    assert [int(other.next_item().ids[0]) for _ in range(20)] not in orders
+    assert [int(next_item(other).ids[0]) for _ in range(20)] not in orders
 
 
 def mixture(share: float) -> Mixture:
@@ -91,14 +95,14 @@ def test_sources_share_tokens_not_items(share: float) -> None:
     one = mixture(share)
     served: Counter[bool] = Counter()
     for _ in range(4000):
-        item = one.next_item()
+        item = next_item(one)
         served[bool(item.ids[0] >= 100)] += len(item.ids)
     assert served[True] / served.total() == pytest.approx(share, abs=0.005)
 
 
 def test_a_mixture_continues_from_its_state() -> None:
     for stop in range(15):
-        one, other = (Packer(mixture(0.5), batch=1, context=40, pad=2, whole=True) for _ in range(2))
+        one, other = (Packer(mixture(0.5), batch=1, context=40, pad=2) for _ in range(2))
         for _ in range(stop):
             one.next_batch()
         state = one.state()
@@ -108,3 +112,19 @@ def test_a_mixture_continues_from_its_state() -> None:
         other.restore(json.loads(written))
         for batch in expected:
             assert all((a == b).all() for a, b in zip(batch, other.next_batch(), strict=True))
+
+
+def test_an_example_is_never_broken(tokenizer: TextTokenizer) -> None:
+    """Cut to the context when it was made, it is in a block from its beginning to its answer's end."""
+    examples = [
+        example_item(Example(TEXT * count, "bread", "zul"), tokenizer, 64) for count in (1, 2, 3, 9) * 5
+    ]
+    packer = Packer(ExampleSource(examples, seed=0), batch=4, context=64, pad=2)
+    for _ in range(10):
+        batch = packer.next_batch()
+        for tokens, targets, documents, weights in zip(*batch, strict=True):
+            for number in range(int(documents.max()) + 1):
+                row = documents == number
+                assert (int(tokens[row][0]), int(tokens[row][-1])) == (tokenizer.bos, tokenizer.end)
+                answer = targets[row] != IGNORE
+                assert float((weights[row] * answer).sum()) == pytest.approx(int(row.sum()))

@@ -10,7 +10,7 @@ from edgelm.evaluate.classify import classify
 from edgelm.evaluate.metrics import classification_scores
 from edgelm.finetune.finetune import finetune
 from edgelm.model.directory import load_model
-from edgelm.pretrain.loop import TrainConfig
+from edgelm.pretrain.config import TrainConfig
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.classification import Task, load_task
 from edgelm.tokenizer.text import TextTokenizer

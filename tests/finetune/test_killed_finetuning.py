@@ -7,7 +7,7 @@ from pathlib import Path
 import killing
 import pytest
 
-from edgelm.pretrain.loop import TrainConfig
+from edgelm.pretrain.config import TrainConfig
 
 CONFIG = TrainConfig(steps=16, batch=2, learning_rate=0.003, warmup=3, seed=7, precision="fp32", dropout=0.1)
 MOMENTS = [("save", 11), ("step", 12), ("save", 13), ("step", 14), ("tail", 15)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import killing
 import pytest
 
-from edgelm.pretrain.loop import TrainConfig
+from edgelm.pretrain.config import TrainConfig
 
 CONFIG = TrainConfig(steps=14, batch=1, warmup=3, seed=7, precision="auto", dropout=0.1)
 MOMENTS = [("step", 1), ("save", 2), ("save", 3), ("step", 4), ("tail", 5), ("tail", 6)]

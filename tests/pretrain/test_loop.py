@@ -14,8 +14,12 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.model.config import ModelConfig
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain import loop
-from edgelm.pretrain.loop import TrainConfig, clear_checkpoints, resolve_precision, train
-from edgelm.pretrain.stream import Batch, CorpusSource, Packer, TokenShard
+from edgelm.pretrain.checkpoint import clear_checkpoints
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.loop import train
+from edgelm.pretrain.packing import Batch, Packer
+from edgelm.pretrain.sampling import CorpusSource
+from edgelm.pretrain.tokens import TokenShard
 from edgelm.progress import Progress
 from edgelm.tokenizer.text import TextTokenizer
 

@@ -5,7 +5,6 @@ from edgelm.model.config import ModelConfig
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain.optimizer import (
     Muon,
-    learning_rate,
     make_optimizers,
     optimizer_state,
     restore_optimizers,
@@ -28,24 +27,6 @@ def step(model: Decoder, optimizers: list[torch.optim.Optimizer], seed: int, rat
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad()
-
-
-@pytest.mark.parametrize(
-    ("at", "rate"),
-    [(0, 0.0005), (9, 0.005), (19, 0.01), (20, 0.01), (50, 0.01), (51, 0.0098), (75, 0.005), (99, 0.0002)],
-)
-def test_the_rate_over_a_hundred_steps(at: int, rate: float) -> None:
-    assert learning_rate(at, 100, 0.01, 20) == pytest.approx(rate, rel=1e-9)
-
-
-def test_the_rate_of_short_runs_and_other_decays() -> None:
-    assert learning_rate(0, 1, 0.01, 0) == 0.01
-    assert learning_rate(0, 10, 0.01, 0) == 0.01
-    assert learning_rate(90, 100, 0.01, 0, decay=0.2) == pytest.approx(0.005)
-    assert learning_rate(79, 100, 0.01, 0, decay=0.2) == 0.01
-    for steps in range(1, 40):
-        rates = [learning_rate(at, steps, 0.01, 20) for at in range(steps)]
-        assert all(0 < rate <= 0.01 for rate in rates)
 
 
 def test_muon_takes_the_matrices_of_the_layers_only() -> None:

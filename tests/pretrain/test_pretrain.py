@@ -11,7 +11,7 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.model.config import get_preset, read_config
 from edgelm.model.directory import load_model
-from edgelm.pretrain.loop import TrainConfig
+from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.pretrain import VALIDATION_BYTES, pretrain
 from edgelm.runtime.torch import TorchModel
 from edgelm.tokenizer.text import TextTokenizer

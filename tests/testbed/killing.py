@@ -110,10 +110,9 @@ class Stage:
         assert status in (0, -signal.SIGKILL), status
         return status != 0
 
-    @staticmethod
-    def _reached(moment: str, partial: Path, before: int) -> bool:
-        if moment == "tail":
-            return (partial / "metrics.jsonl").exists()
+    def _reached(self, moment: str, partial: Path, before: int) -> bool:
+        if moment == "tail":  # the last checkpoint is there
+            return newest(partial) >= self.job["config"]["steps"]
         if moment == "clear":
             return (partial / "README.md").exists()
         further = newest(partial) >= before + (2 if moment == "step" else 1)

@@ -1,18 +1,32 @@
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, normalizers
 
 from edgelm import resources
+from edgelm.corpus.report import NEEDED
 from edgelm.corpus.shards import read_texts
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.tokenizer.report import fertility
 from edgelm.tokenizer.text import TextTokenizer
-from edgelm.tokenizer.train import new_tokenizer, sample, train_tokenizer
+from edgelm.tokenizer.texts import read_source, sample_texts
+from edgelm.tokenizer.train import (
+    new_tokenizer,
+    sample,
+    sample_sizes,
+    train_on,
+    train_tokenizer,
+    training_sample,
+)
 
 FILES = ("report.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
 
@@ -64,14 +78,19 @@ def test_the_report_has_every_language(sample_corpus: Path, sample_tokenizer_dir
     assert report["zul"]["fertility"] == round(tokens / sum(len(text.split()) for text in texts), 3)
     assert report["zul"]["bytes_per_token"] == round(sum(len(text.encode()) for text in texts) / tokens, 3)
     assert report["zul"]["fertility"] > report["eng"]["fertility"]  # conjunctive writing has longer words
+    counts = {code: sum(map(len, tokenizer.encode_batch(texts))) for code, texts in sample_texts().items()}
+    assert report["ven"]["parity"] == round(counts["ven"] / counts["eng"], 3)
+    assert report["eng"]["parity"] == 1.0
 
 
 def test_fertility_by_hand(sample_tokenizer: TextTokenizer) -> None:
     assert fertility(sample_tokenizer.tokenizer, ["1 2", "345"]) == {
         "fertility": round(6 / 3, 3),  # a space before a digit is a token too
         "bytes_per_token": round(6 / 6, 3),
+        "single_byte_share": 1.0,
     }
-    assert fertility(sample_tokenizer.tokenizer, []) == {"fertility": None, "bytes_per_token": None}
+    nothing = fertility(sample_tokenizer.tokenizer, [])
+    assert nothing == {"fertility": None, "bytes_per_token": None, "single_byte_share": None}
 
 
 def test_a_sample_stops_at_its_bytes(sample_corpus: Path) -> None:
@@ -81,6 +100,97 @@ def test_a_sample_stops_at_its_bytes(sample_corpus: Path) -> None:
     assert list(sample(sample_corpus, "zul", "train", sum(sizes[:3]) + 1)) == texts[:4]
     assert list(sample(sample_corpus, "zul", "train", 10**9)) == texts
     assert list(sample(sample_corpus, "zul", "nowhere", 10**9)) == []
+
+
+def test_every_document_of_a_corpus_comes_back(sample_corpus: Path, sample_tokenizer: TextTokenizer) -> None:
+    texts = [text for _, text in read_source(sample_corpus, "all")]
+    assert len(texts) > 600
+    for text, ids in zip(texts, sample_tokenizer.encode_batch(texts), strict=True):
+        assert sample_tokenizer.decode(ids) == text
+        assert None not in ids
+
+
+def test_a_tokenizer_that_changes_text_is_not_written(
+    tmp_path: Path, sample_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lossy(texts: Iterator[str], vocab_size: int) -> Tokenizer:
+        tokenizer = train_on(texts, vocab_size)
+        tokenizer.normalizer = normalizers.Lowercase()
+        return tokenizer
+
+    monkeypatch.setattr("edgelm.tokenizer.train.train_on", lossy)
+    with pytest.raises(EdgelmError, match="does not return every text"):
+        train_tokenizer(sample_corpus, tmp_path / "tokenizer", vocab_size=512)
+    assert not (tmp_path / "tokenizer").exists()
+
+
+def test_shares_follow_the_temperature(tmp_path: Path) -> None:
+    corpus = stub_corpus(tmp_path, {"eng": 90_000_000, "zul": 10_000_000, "ven": 0})
+    assert sample_sizes(corpus, 1, 10) == {"eng": 9_000_000, "zul": 1_000_000}
+    assert sample_sizes(corpus, 2, 10) == {"eng": 7_500_000, "zul": 2_500_000}
+    even = sample_sizes(corpus, 1e9, 10)
+    assert even == {"eng": 5_000_000, "zul": 5_000_000}
+
+
+def test_a_small_corpus_is_read_whole_and_evened_out(tmp_path: Path) -> None:
+    corpus = stub_corpus(tmp_path, {"eng": 90_000, "zul": 10_000})
+    assert sample_sizes(corpus, 1, 16) == {"eng": 90_000, "zul": 10_000}
+    assert sample_sizes(corpus, 2, 16) == {"eng": 90_000, "zul": 30_000}
+
+
+def test_the_sample_is_spread_over_the_corpus(sample_corpus: Path) -> None:
+    whole = list(read_texts(sample_corpus, "zul", "train"))
+    size = sum(len(text.encode()) for text in whole)
+    taken = list(training_sample(sample_corpus, {"zul": size // 4}))
+    places = [whole.index(text) for text in taken]
+    assert places == sorted(set(places))
+    assert places[0] == 0
+    assert places[-1] >= len(whole) * 3 // 4
+    assert sum(len(text.encode()) for text in taken) == pytest.approx(size / 4, rel=0.15)
+
+
+def test_a_higher_temperature_serves_the_smaller_language(tmp_path: Path, sample_corpus: Path) -> None:
+    """zul is left a tenth of its training text: it has fewer tokens of its own if sampled in proportion."""
+    import pyarrow.parquet as parquet
+
+    corpus = Path(shutil.copytree(sample_corpus, tmp_path / "corpus"))
+    shard = corpus / "data" / "zul" / "train-00000.parquet"
+    table = parquet.read_table(shard)
+    parquet.write_table(table.slice(0, 4), shard)
+    manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
+    counts = {"documents": 4, "bytes": sum(len(text.encode()) for text in table["text"].to_pylist()[:4])}
+    manifest["languages"]["zul"]["splits"]["train"] = counts
+    (corpus / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = {
+        temperature: train_tokenizer(
+            corpus, tmp_path / str(temperature), vocab_size=2048, temperature=temperature
+        )["languages"]
+        for temperature in (1, 5)
+    }
+    assert found[5]["zul"]["bytes_per_token"] > 1.02 * found[1]["zul"]["bytes_per_token"]
+
+
+@pytest.mark.skipif("EDGELM_DATA" not in os.environ, reason="EDGELM_DATA does not name the real text")
+def test_real_text_comes_back(sample_tokenizer: TextTokenizer) -> None:
+    files = sorted(Path(os.environ["EDGELM_DATA"], "raw").glob("*/*.txt.xz"))
+    assert files
+    for file in files:
+        with lzma.open(file, "rt", encoding="utf-8", errors="replace") as lines:
+            texts = [unicodedata.normalize("NFC", line) for line in islice(lines, 50)]
+        for text, ids in zip(texts, sample_tokenizer.encode_batch(texts), strict=True):
+            assert sample_tokenizer.decode(ids) == text, file
+
+
+def stub_corpus(folder: Path, sizes: dict[str, int]) -> Path:
+    """A manifest of languages with so much training text, and no text."""
+    empty: dict[str, dict[str, int]] = {"validation": {"documents": 0, "bytes": 0}}
+    languages = {
+        code: {"kept": size, "splits": {"train": {"documents": 0, "bytes": size}, **empty}}
+        for code, size in sizes.items()
+    }
+    manifest = {"languages": languages, **dict.fromkeys(NEEDED)}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
 
 
 def test_a_language_of_the_user_gets_a_tag(

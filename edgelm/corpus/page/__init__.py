@@ -2,21 +2,22 @@
 
     page(read_manifest(corpus), load_languages())
 
-Everything it shows comes out of the manifest, and every text in it is escaped (`edgelm.corpus.page.markup`).
+Everything it shows comes out of the manifest, and every text in it is escaped (`edgelm.page.markup`).
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from edgelm import __version__, resources
+from edgelm import __version__
 from edgelm.corpus.page.cleaning import confusion, contamination, duplicates, repairs
 from edgelm.corpus.page.facts import Facts
 from edgelm.corpus.page.filters import distributions
 from edgelm.corpus.page.findings import findings
-from edgelm.corpus.page.markup import Html, element, foreign, join, number, percent, size
 from edgelm.corpus.page.overview import funnel, headline, languages, skipped, sources
 from edgelm.corpus.page.samples import recipe, samples
 from edgelm.languages import Language
+from edgelm.page import document
+from edgelm.page.markup import Html, element, foreign, join, number, percent, size
 
 __all__ = ["page"]
 
@@ -76,18 +77,7 @@ def page(manifest: dict[str, Any], registry: dict[str, Language]) -> str:
             element("p", f"Made by edgelm {__version__}. The numbers are in manifest.json beside this page."),
         ),
     ]
-    head = [
-        Html('<meta charset="utf-8">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="color-scheme" content="light dark">'),
-        element("title", title),
-        element("style", Html(_style())),
-    ]
-    return (
-        "<!DOCTYPE html>\n"
-        + element("html", element("head", *head), element("body", *body), lang="en")
-        + "\n"
-    )
+    return document(title, body)
 
 
 def _sentence(facts: Facts) -> Html:
@@ -101,7 +91,3 @@ def _sentence(facts: Facts) -> Html:
             size(manifest["bytes"]), " of text of ", size(read), " that was read.",
         ]
     )  # fmt: skip
-
-
-def _style() -> str:
-    return resources.path("corpus", "report", "report.css").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 
 from edgelm.corpus.near_duplicates import NearDuplicates, collision_probability, detection_probability
-from edgelm.corpus.page.markup import Html, element, number, percent
+from edgelm.page.markup import Html, element, number, percent
 
 WIDE_ENOUGH = 0.05  # share of a bar whose number still fits on a phone
 

@@ -3,8 +3,8 @@
 from edgelm.corpus.near_duplicates import NearDuplicates
 from edgelm.corpus.page.charts import curve, curve_points, meter, shade
 from edgelm.corpus.page.facts import Facts, counted
-from edgelm.corpus.page.markup import Cell, Html, element, foreign, join, number, percent, table, words_of
 from edgelm.corpus.recipe import known_columns
+from edgelm.page.markup import Cell, Html, element, foreign, join, number, percent, table, words_of
 
 
 def duplicates(facts: Facts) -> list[Html]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgelm.corpus.page.markup import Html, element, foreign, words_of
 from edgelm.languages import Language
+from edgelm.page.markup import Html, element, foreign, words_of
 
 DUPLICATES = {"duplicate": "dup", "near_duplicate": "near"}
 COLOURS = 10  # of filters, one after the other; the number beside each tells two of one colour apart

@@ -4,7 +4,8 @@ from typing import Any
 
 from edgelm.corpus.page.charts import histogram, median
 from edgelm.corpus.page.facts import Facts, counted
-from edgelm.corpus.page.markup import (
+from edgelm.corpus.recipe import known_columns
+from edgelm.page.markup import (
     Html,
     details,
     element,
@@ -16,7 +17,6 @@ from edgelm.corpus.page.markup import (
     table,
     words_of,
 )
-from edgelm.corpus.recipe import known_columns
 
 MANY = 0.005  # share of documents that fail a rule, from which its charts are unfolded
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edgelm.corpus.page.facts import NOT_STATED, Facts, counted
 from edgelm.corpus.page.filters import refused
-from edgelm.corpus.page.markup import Html, element, foreign, join, listed, number, percent, words_of
+from edgelm.page.markup import Html, element, foreign, join, listed, number, percent, words_of
 
 FEW_KEPT = 0.5  # share of documents
 AGREE = 0.9  # share of documents identified as the language they are said to be in

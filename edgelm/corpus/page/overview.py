@@ -4,7 +4,8 @@ from collections import Counter
 
 from edgelm.corpus.page.charts import bar, legend, meter
 from edgelm.corpus.page.facts import ALIKE, NOT_STATED, Facts, counted
-from edgelm.corpus.page.markup import (
+from edgelm.corpus.readers import SPLITS
+from edgelm.page.markup import (
     Html,
     details,
     element,
@@ -17,7 +18,6 @@ from edgelm.corpus.page.markup import (
     text,
     words_of,
 )
-from edgelm.corpus.readers import SPLITS
 
 SOURCES = 200  # shown one by one; a record may name any source
 GENRES = 8  # parts of a bar

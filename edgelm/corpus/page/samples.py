@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from edgelm.corpus.page.facts import Facts, counted
-from edgelm.corpus.page.markup import Html, details, element, foreign, join, percent, words_of
 from edgelm.corpus.write import SHOWN
+from edgelm.page.markup import Html, details, element, foreign, join, percent, words_of
 
 SHOWN_REASONS = 40  # of one language
 OTHER_LANGUAGE = (

@@ -1,0 +1,80 @@
+"""Cross-entropy over a vocabulary without ever holding the logits of a whole batch.
+
+A chunk of tokens at a time goes through the head, the loss and straight back: forward and backward take the
+three matrix products that they must, and memory for one chunk (as Liger Kernel does, Hsu et al., 2024).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_LOGITS = 1 << 23
+"""Logits in a chunk: 16 MB in bfloat16."""
+SLICE_LOGITS = 1 << 18
+"""Logits whose softmax is computed at once without a compiler, so that its steps stay in the cache."""
+
+
+def cross_entropy(
+    hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float = 0.0
+) -> Tensor:
+    """Sum of weights[i] * cross-entropy in nats of token i, a float32 scalar.
+
+    Args:
+        hidden: final hidden states [N, E].
+        head: output matrix [V, E]; computed with in the type of `hidden`.
+        targets: ids [N].
+        weights: how much each counts, float32 [N]; no gradient goes there.
+        z_loss: adds this times the squared log-normaliser, which keeps logits small (Chowdhery et al., 2022).
+    """
+    return _Chunked.apply(hidden, head, targets, weights, z_loss)
+
+
+class _Chunked(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float
+    ) -> Tensor:
+        matrix = head.to(hidden.dtype)
+        learn = any(ctx.needs_input_grad[:2])
+        grad_hidden = torch.empty_like(hidden) if learn else None
+        grad_head = torch.zeros_like(head) if learn else None
+        total = hidden.new_zeros((), dtype=torch.float32)
+        rows = max(CHUNK_LOGITS // len(matrix), 1)
+        for start in range(0, len(hidden), rows):
+            part = slice(start, start + rows)
+            logits = hidden[part] @ matrix.T
+            total += backward_logits(logits, targets[part], weights[part], z_loss)
+            if grad_hidden is not None and grad_head is not None:
+                torch.mm(logits, matrix, out=grad_hidden[part])
+                grad_head += logits.T @ hidden[part]
+        ctx.save_for_backward(grad_hidden, grad_head)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_hidden, grad_head = ctx.saved_tensors
+        return grad_hidden * grad.to(grad_hidden.dtype), grad_head * grad, None, None, None
+
+
+def backward_logits(logits: Tensor, targets: Tensor, weights: Tensor, z_loss: float) -> Tensor:
+    """Sum of the weighted losses of logits [N, V], which their gradients replace in place."""
+    total = logits.new_zeros((), dtype=torch.float32)
+    rows = max(SLICE_LOGITS // logits.shape[1], 1) if logits.device.type == "cpu" else len(logits)
+    for start in range(0, len(logits), rows):
+        part = slice(start, start + rows)
+        total += _softmax_step(logits[part], targets[part, None], weights[part, None], z_loss)
+    return total
+
+
+def _softmax_step(logits: Tensor, target: Tensor, weight: Tensor, z_loss: float) -> Tensor:
+    wide = logits.float() if logits.dtype != torch.float32 else logits.clone()
+    top = wide.amax(1, keepdim=True)
+    chosen = wide.gather(1, target)
+    powers = wide.sub_(top).exp_()
+    mass = powers.sum(1, keepdim=True)
+    normaliser = mass.log() + top  # the logarithm of the sum of all exponentials
+    scale = weight * (1 + 2 * z_loss * normaliser) / mass
+    torch.mul(powers, scale, out=logits)
+    logits.scatter_(1, target, (powers.gather(1, target) * scale - weight).to(logits.dtype))
+    return ((normaliser - chosen + z_loss * normaliser.square()) * weight).sum()
