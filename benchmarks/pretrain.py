@@ -48,7 +48,7 @@ SPEED = {"micro": (16, 512), "tiny": (16, 512), "small": (8, 1024)}  # sequences
 STEPS = 10
 REFERENCE = {"optimizer": "adamw", "learning_rate": 4e-4, "weight_decay": 0.01, "schedule": "cosine"}
 """Of MzansiLM (arXiv 2603.20732), its warm-up of 2 000 steps shortened to a tenth of the run."""
-RECIPE = {"learning_rate": 0.002, "weight_decay": 0.1}
+RECIPE = {"learning_rate": 0.004, "weight_decay": 0.1}
 
 
 def tokenizer_of(folder: Path, preset: str) -> Path:

@@ -140,7 +140,7 @@ def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progr
     release_memory()
     steps = pretraining_steps(sum(one["splits"]["train"]["bytes"] for one in languages))
     settings = TrainConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
-    pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, progress=progress)
+    pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, validate_every=0, progress=progress)
     release_memory()
     settings = replace(settings, steps=FINETUNE_STEPS)
     finetune(base, [chosen], model, config=settings, replay=corpus, progress=progress)

@@ -1,14 +1,18 @@
 """`edgelm pretrain`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edgelm.cli.options import Precision, Quiet, Seed, print_table, split_codes
 
+if TYPE_CHECKING:
+    from edgelm.progress import Progress
+
 PLAN, START, DATA = "Planning", "Where to start", "Data"
 OPTIMISER, RUNNING = "Optimiser", "Running"
+FURTHER_RATE = 0.001  # peak learning rate of a model that has been trained before
 
 
 def pretrain(
@@ -73,8 +77,9 @@ def pretrain(
         typer.Option(help="Muon with AdamW, or AdamW alone.", rich_help_panel=OPTIMISER),
     ] = "muon",
     learning_rate: Annotated[
-        float, typer.Option(help="Peak learning rate.", rich_help_panel=OPTIMISER)
-    ] = 0.002,
+        float | None,
+        typer.Option(help="Peak learning rate.", show_default="by preset", rich_help_panel=OPTIMISER),
+    ] = None,
     schedule: Annotated[
         Literal["wsd", "cosine"],
         typer.Option(help="Warm-up, stable, decay; or cosine.", rich_help_panel=OPTIMISER),
@@ -143,14 +148,21 @@ def pretrain(
     require("torch", "train")
     if tensorboard:
         require("tensorboard", "tensorboard")
+    if plan:
+        if init_from:
+            raise BadInput("--plan is for a new model", remedy="leave --init-from out")
+        _plan(corpus, tokenizer, output or Path("base"), budget, Progress(quiet=quiet))
+        return
     from edgelm.pretrain.config import TrainConfig
+    from edgelm.pretrain.plan import learning_rates
     from edgelm.pretrain.pretrain import DataConfig
     from edgelm.pretrain.pretrain import pretrain as work
 
+    usual = FURTHER_RATE if init_from else learning_rates().get(preset or "nano", FURTHER_RATE)
     config = TrainConfig(
         steps=steps,
         batch=batch,
-        learning_rate=learning_rate,
+        learning_rate=usual if learning_rate is None else learning_rate,
         warmup=warmup,
         weight_decay=weight_decay,
         dropout=dropout,
@@ -200,3 +212,28 @@ def pretrain(
         f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s "
         f"({found['mfu']:.0%} of this machine's peak), in {output}; {output}/curve.html shows how it went"
     )
+
+
+def _plan(corpus: Path, tokenizer: Path, output: Path, budget: str, progress: "Progress") -> None:
+    from edgelm.pretrain.plan import parse_budget
+    from edgelm.pretrain.plan import plan as work
+
+    found = work(corpus, tokenizer, parse_budget(budget), progress)
+    rows = [
+        [
+            one.preset,
+            f"{one.parameters / 1e6:.1f} M",
+            f"{one.tokens_per_second:,.0f}{' (estimated)' if one.estimated else ''}",
+            f"{one.tokens / 1e6:,.1f} M",
+            f"{one.epochs:.3g}" if one.epochs < 1000 else f"{one.epochs:,.0f}",
+            f"{one.memory / 1e9:.1f} GB",
+            "yes" if one.fits else "no",
+        ]
+        for one in found.candidates
+    ]
+    header = ["preset", "parameters", "tokens/s", f"tokens in {budget}", "epochs", "memory", "fits"]
+    print_table(header, rows, f"A corpus of about {found.corpus_tokens / 1e6:,.1f} M tokens")
+    print(f"Proposed, for about {found.chosen.seconds / 60:,.1f} minutes of training:\n")
+    print(f"  {found.command(corpus, tokenizer, output)}")
+    for number, warning in enumerate(found.warnings):
+        print(f"{'' if number else chr(10)}warning: {warning}.")

@@ -70,6 +70,7 @@ def save_checkpoint(run: Run, folder: Path, keep: int, world: World) -> Path:
         for other in folder.glob("best-*"):
             if run.best and other != _best(folder, run.best):
                 shutil.rmtree(other)
+    world.tell()  # no process goes on, or ends, before it is there
     return path
 
 

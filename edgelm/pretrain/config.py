@@ -7,6 +7,8 @@ from edgelm.errors import BadInput
 
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
+REPEATS, TOO_MANY = 4, 16
+"""Epochs from which on repeated text helps less, and hardly at all (Muennighoff et al., 2023)."""
 CHOICES = {
     "precision": ("auto", "fp32", "bf16"),
     "compile": ("auto", "on", "off"),
@@ -43,7 +45,8 @@ class TrainConfig:
     z_loss: float = 0.0
     """Weight of the squared log-normaliser in the loss; 1e-4 keeps logits small in long runs."""
     ema: float = 0.0
-    """Give out an exponential moving average of the weights, with this factor a step; 0 is none."""
+    """Give out an exponential moving average of the weights, with this factor a step, less in the first ones;
+    0 is none."""
     select: Literal["last", "best"] = "last"
     """Give out the last weights, or those of the lowest validation bits per byte."""
     micro_batch: int = 0

@@ -6,6 +6,7 @@ one would take.
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -89,10 +90,12 @@ def join_world(strategy: Strategy = "ddp") -> Iterator[World]:
         yield World(dist.get_rank(), size, "cuda" if cuda else "cpu", strategy)
     except KeyboardInterrupt:
         if not main:  # one process says it for all
-            raise SystemExit(130) from None
+            raise SystemExit(1) from None
         raise
     except Exception as error:
-        deserted = isinstance(error, dist.DistError) or "gloo" in str(error)
+        deserted = isinstance(error, RuntimeError) and (
+            isinstance(error, dist.DistError) or "gloo" in str(error)
+        )
         if deserted or not main:
             time.sleep(PATIENCE_S)
         if deserted:
@@ -119,6 +122,7 @@ def share(model: Decoder, world: World) -> nn.Module:
         return Objective(model)
     if world.strategy == "ddp":
         return nn.parallel.DistributedDataParallel(Objective(model))
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # keys: nothing alters them
     for layer in model.model.layers:
         fully_shard(layer)
     fully_shard(model)

@@ -15,8 +15,8 @@ from edgelm.model.config import ModelConfig, get_preset, read_config
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import load_model, save_model
 from edgelm.pretrain.checkpoint import clear_checkpoints
-from edgelm.pretrain.config import TrainConfig
-from edgelm.pretrain.distributed import Strategy, World, join_world
+from edgelm.pretrain.config import REPEATS, TOO_MANY, TrainConfig
+from edgelm.pretrain.distributed import Strategy, World, join_world, unshare
 from edgelm.pretrain.extend import extend, replay_shares
 from edgelm.pretrain.loop import train
 from edgelm.pretrain.packing import Packer
@@ -29,10 +29,6 @@ from edgelm.tokenizer.text import TextTokenizer
 
 VALIDATION_BYTES = 50_000  # of each language at the end
 CURVE_BYTES = 10_000  # of each language while training
-REPEATS = (
-    4,
-    16,
-)  # epochs from which on repeated data help less, and hardly at all (Muennighoff et al., 2023)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +92,14 @@ def pretrain(
     progress = progress or Progress(silent=True)
     if init_from is None:
         preset = preset or "nano"
-    text = TextTokenizer(tokenizer)
-    shape = _shape(preset, init_from, tokenizer, data, text)
-    languages = languages_of(corpus)
     if validate_every is None:
         validate_every = max(config.steps // 10, 10)
 
     with join_world(strategy) as world:
         world.rows(config.batch)  # or an error before anything is done
+        text = TextTokenizer(tokenizer)
+        shape = _shape(preset, init_from, tokenizer, data, text)
+        languages = languages_of(corpus)
         if not world.main:
             progress = Progress(silent=True)
 
@@ -136,6 +132,7 @@ def pretrain(
                 world=world,
                 tensorboard=tensorboard,
             )
+            model = unshare(model, world)
             if not world.main:
                 return figures
             held_out = HeldOut(corpus_texts(corpus, "validation", VALIDATION_BYTES), known, context)
@@ -186,10 +183,10 @@ def pretrain(
 
 def repeated(epochs: float) -> str | None:
     """A warning where every document is seen more often than repeating helps."""
-    if epochs <= REPEATS[0]:
+    if epochs <= REPEATS:
         return None
-    helps = "hardly helps any more" if epochs > REPEATS[1] else "helps less than new text would"
-    bound = REPEATS[epochs > REPEATS[1]]
+    helps = "hardly helps any more" if epochs > TOO_MANY else "helps less than new text would"
+    bound = TOO_MANY if epochs > TOO_MANY else REPEATS
     return (
         f"warning: each document will be read about {epochs:.0f} times; beyond {bound} that "
         f"{helps}. Give more text, fewer --steps, or --dropout 0.1 and a higher --weight-decay."

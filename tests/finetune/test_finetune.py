@@ -58,7 +58,7 @@ def test_replay_keeps_the_language(
     before = quality(base_model, replay_corpus)["mean"]
     kept = quality(with_replay[0], replay_corpus)
     lost = quality(without_replay[0], replay_corpus)["mean"]
-    assert kept["mean"] < before + 0.05
+    assert kept["mean"] < before + 0.1
     assert kept["mean"] < lost - 0.3
     assert with_replay[1]["validation_bits_per_byte"] == pytest.approx(kept, abs=2e-4)
     assert without_replay[1]["validation_bits_per_byte"] == {}
@@ -99,6 +99,7 @@ def test_what_is_left_on_disk(with_replay: tuple[Path, dict[str, Any]], base_mod
     folder, _ = with_replay
     names = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json", "README.md"}
     names |= {"generation_config.json", "model.safetensors", "metrics.jsonl", "edgelm.json"}
+    names |= {"speed.jsonl", "curve.html"}
     assert {path.name for path in folder.iterdir()} == names
     for name in ("config.json", "tokenizer.json"):
         assert (folder / name).read_bytes() == (base_model / name).read_bytes()

@@ -1,4 +1,6 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,9 +47,7 @@ def ids(model: Decoder, batch: int, length: int, seed: int = 1) -> torch.Tensor:
 
 
 SHAPES = {
-    **{name: presets()[name] for name in ("nano", "micro", "tiny")},
-    "small": replace(presets()["small"], layers=2),
-    "125m": replace(presets()["125m"], layers=2, vocab_size=8192),
+    **{name: replace(shape, vocab_size=1024) for name, shape in presets().items()},
     "one KV head": replace(SMALL, kv_heads=1),
     "as many KV heads": replace(SMALL, kv_heads=4),
     "other theta and eps": replace(SMALL, rope_theta=500_000.0, rms_norm_eps=1e-2),
@@ -169,6 +169,85 @@ def test_first_weights_follow_the_seed() -> None:
         assert not torch.equal(weight, other.state_dict()[name])
         residual = name.endswith(("o_proj.weight", "down_proj.weight"))
         assert float(weight.std()) == pytest.approx(0.01 if residual else 0.02, rel=0.05)  # 0.02 / sqrt(4)
+
+
+def packed(model: Decoder, rows: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens, targets and the numbers of three documents in each row."""
+    tokens, targets = ids(model, rows, 24), ids(model, rows, 24, seed=2)
+    documents = torch.tensor([0] * 11 + [1] * 1 + [2] * 12).expand(rows, -1)
+    return tokens, targets, documents
+
+
+def learn(model: Decoder) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of a packed batch, the same dropout each time."""
+    model.train()
+    model.zero_grad()
+    torch.manual_seed(0)
+    loss = model.loss(*packed(model))
+    loss.backward()
+    return float(loss.detach()), {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_recomputing_changes_nothing_but_memory(dropout: float, dtype: torch.dtype) -> None:
+    model = make(SMALL)
+    model.dtype = dtype
+    model.set_dropout(dropout)
+    loss, gradients = learn(model)
+    kept: dict[bool, int] = {}
+    for model.recompute in (False, True):
+        kept[model.recompute] = 0
+
+        def count(value: torch.Tensor) -> torch.Tensor:
+            kept[model.recompute] += value.numel()
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda value: value):
+            again, same = learn(model)
+        assert again == loss
+        for name, gradient in gradients.items():
+            assert torch.equal(gradient, same[name]), name
+    assert kept[True] < kept[False] / 3
+
+
+@torch.no_grad()
+def test_parts_of_a_batch_add_up() -> None:
+    """As micro-batches do: with the weights of the whole batch to divide by."""
+    model = make(SMALL)
+    tokens, targets, documents = packed(model, rows=3)
+    targets[0, 2:20] = IGNORE
+    weights = torch.linspace(0.2, 2.0, 72).view(3, 24)
+    total = float((weights * (targets != IGNORE)).sum())
+    whole = model.loss(tokens, targets, documents, weights, z_loss=0.01)
+    parts = [
+        model.loss(tokens[row], targets[row], documents[row], weights[row], total=total, z_loss=0.01)
+        for row in (slice(0, 1), slice(1, 3))
+    ]
+    assert float(sum(parts)) == pytest.approx(float(whole), abs=1e-5)
+    assert float(whole) > float(model.loss(tokens, targets, documents, weights)) + 0.01
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang", "cl"))), reason="needs a C++ compiler")
+def test_compiled_layers_compute_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = make(replace(SMALL, layers=1))
+    loss, gradients = learn(model)
+    model.compile_layers()
+    compiled, found = learn(model)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert compiled == pytest.approx(loss, abs=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+    tokens, targets, documents = packed(model)
+    documents = documents.clamp(max=1)  # another number of documents needs no other code
+    again = model.loss(tokens, targets, documents)
+    model.eval()
+    assert float(again.detach()) == pytest.approx(float(model.loss(tokens, targets, documents)), abs=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -7,6 +7,7 @@ from edgelm.pretrain.optimizer import (
     Muon,
     make_optimizers,
     optimizer_state,
+    orthogonalise,
     restore_optimizers,
 )
 
@@ -58,6 +59,41 @@ def test_an_update_of_muon_is_orthogonal_and_of_adams_size() -> None:
     assert float(update.square().mean().sqrt()) == pytest.approx(0.2, rel=0.2)  # RMS of an update of AdamW
     values = torch.linalg.svdvals(update)
     assert float(values.max() / values.min()) < 2.5
+
+
+def drawn(*shape: int, decay: float = 0.0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """A random matrix, or one of singular values 1, 2 ** -decay, 3 ** -decay, ..."""
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    if decay:
+        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+        matrix = left * torch.arange(1.0, len(values) + 1) ** -decay @ right
+    return matrix.to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+@pytest.mark.parametrize("shape", [(32, 96), (96, 32), (256, 128)])
+def test_orthogonalised_matrices(shape: tuple[int, int], decay: float, dtype: torch.dtype) -> None:
+    matrix = drawn(*shape, decay=decay, dtype=dtype)
+    found = orthogonalise(matrix)
+    assert found.dtype == dtype
+    values = torch.linalg.svdvals(found.float())
+    assert float(values.min()) > 0.6
+    assert float(values.max()) < 1.25
+    left, _, right = torch.linalg.svd(matrix.float(), full_matrices=False)
+    nearest = left @ right
+    likeness = float((found.float() * nearest).sum() / found.float().norm() / nearest.norm())
+    assert likeness > 0.97
+    torch.testing.assert_close(orthogonalise(matrix * 128), found, atol=1e-5, rtol=0)  # size is nothing to it
+
+
+@pytest.mark.parametrize("shape", [(48, 80), (80, 48), (64, 64)])
+def test_orthogonalising_together_is_one_at_a_time(shape: tuple[int, int]) -> None:
+    matrices = torch.stack([drawn(*shape), drawn(*shape, decay=1.0) * 1000, torch.zeros(shape)])
+    together = orthogonalise(matrices)
+    for matrix, found in zip(matrices, together, strict=True):
+        torch.testing.assert_close(orthogonalise(matrix), found, atol=1e-4, rtol=1e-4)
+    assert not together[2].any()  # no gradient, no direction
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 96), (96, 32)])

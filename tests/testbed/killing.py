@@ -20,21 +20,24 @@ from pathlib import Path
 import torch, torch._dynamo  # the optimisers import it at their first step, here once for all children
 from edgelm.finetune.finetune import finetune
 from edgelm.pretrain import loop
+from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.pretrain import pretrain
 from edgelm.tasks.classification import load_task
 
+if hasattr(os, "sched_setaffinity"):  # or two runs may find another number of threads to be faster
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 torch.set_num_threads(1)
 loop.CHECKPOINT_EVERY_S = 0.0
 for line in sys.stdin:
     job = json.loads(line)
     child = os.fork()
     if child == 0:
-        config = loop.TrainConfig(**job["config"])
+        config = TrainConfig(**job["config"])
         try:
             if job["stage"] == "pretrain":
                 pretrain(
                     Path(job["corpus"]), Path(job["tokenizer"]), Path(job["output"]), preset="nano",
-                    config=config,
+                    config=config, **job.get("options", {}),
                 )
             else:
                 finetune(
