@@ -29,6 +29,7 @@ from edgelm import __version__
 from edgelm.errors import BadInput, EdgelmError
 
 PROVENANCE = "edgelm.json"
+BUSY = "{}: another edgelm process is building it. Wait for it to end."
 CLOCKED = {PROVENANCE, "speed.jsonl", "curve.html", "tensorboard"}
 """Files and folders that say when and how fast: two equal runs differ in them."""
 RECORDED_PACKAGES = (
@@ -178,7 +179,7 @@ def build(
                     folder.rmdir()
         raise
     except Timeout:
-        raise EdgelmError(f"{output}: another edgelm process is building it. Wait for it to end.") from None
+        raise EdgelmError(BUSY.format(output)) from None
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -192,7 +193,15 @@ def build(
 def forget(output: Path) -> None:
     """Remove what an interrupted run left of `output`, so that the next begins anew."""
     output = Path(os.path.abspath(output))
-    shutil.rmtree(output.with_name(f".{output.name}.partial"), ignore_errors=True)
+    partial, lock = (output.with_name(f".{output.name}.{what}") for what in ("partial", "lock"))
+    if partial.exists():
+        try:
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(partial)
+        except Timeout:
+            raise EdgelmError(
+                f"{output}: another edgelm process is building it. Wait for it to end."
+            ) from None
 
 
 def _finished(directory: Path, digest: str) -> dict[str, Any] | None:

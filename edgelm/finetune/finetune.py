@@ -5,7 +5,6 @@ being plain text, so that the model keeps writing as well as it did.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def finetune(
             del texts
         packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD))
         figures = train(decoder, packer, config, partial, progress, "finetuning")
-        runtime = TorchModel(decoder, text)
+        runtime = TorchModel(decoder.to("cpu"), text)
         figures["tasks"] = {}
         plain = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
         items = sum(map(len, plain.values())) + sum(map(len, held_out.values()))
@@ -109,7 +108,7 @@ def finetune(
             "languages": languages,
             "replay": REPLAY_SHARE if replay else 0,
             "temperature": temperature,
-            **asdict(config),
+            **config.decisive(),
         },
         inputs=[model, *([replay] if replay else []), *(file for task in tasks for file in task.inputs())],
         work=work,

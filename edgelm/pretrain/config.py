@@ -1,7 +1,7 @@
 """The settings of a training run."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from edgelm.errors import BadInput
 
@@ -9,6 +9,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
 REPEATS, TOO_MANY = 4, 16
 """Epochs from which on repeated text helps less, and hardly at all (Muennighoff et al., 2023)."""
+COMPUTING = ("micro_batch", "recompute", "compile")
+"""Settings that alter a result by rounding only."""
 CHOICES = {
     "precision": ("auto", "fp32", "bf16"),
     "compile": ("auto", "on", "off"),
@@ -56,6 +58,10 @@ class TrainConfig:
     compile: Compile = "auto"
     """Compile the layers; `auto` does on a GPU, and on a CPU where a long run gains more than it costs."""
 
+    def decisive(self) -> dict[str, Any]:
+        """All but how it is computed: a run out of memory goes on with another micro-batch."""
+        return {name: value for name, value in asdict(self).items() if name not in COMPUTING}
+
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("batch", 1), ("warmup", 0), ("seed", 0), ("micro_batch", 0)):
             if getattr(self, name) < low:
@@ -78,11 +84,11 @@ class TrainConfig:
                 raise BadInput(
                     f"{_option(name)} {getattr(self, name)} is out of range", remedy="give from 0 to below 1"
                 )
-        for name in ("learning_rate", "clip"):
-            if not 0 < getattr(self, name) < 1000:
+        for name, high in (("learning_rate", 1), ("clip", 1000)):
+            if not 0 < getattr(self, name) < high:
                 raise BadInput(
                     f"{_option(name)} {getattr(self, name)} is out of range",
-                    remedy="give more than 0 and less than 1000",
+                    remedy=f"give between 0 and {high}",
                 )
 
 

@@ -74,13 +74,18 @@ class World:
         return box[0]
 
 
+def alone() -> World:
+    """This process by itself, on a GPU where there is one."""
+    return World(device="cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def join_world(strategy: Strategy = "ddp") -> Iterator[World]:
     """The world that `torchrun` has set up around this process, or this process alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     cuda = torch.cuda.is_available()
     if size == 1:
-        yield World(device="cuda" if cuda else "cpu")
+        yield alone()
         return
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

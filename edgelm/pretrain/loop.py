@@ -30,7 +30,7 @@ from edgelm.pretrain.checkpoint import (
 )
 from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.curve import write_curve
-from edgelm.pretrain.distributed import World, set_sync, share, whole
+from edgelm.pretrain.distributed import World, alone, set_sync, share, whole
 from edgelm.pretrain.metrics import Metrics, read_lines
 from edgelm.pretrain.optimizer import make_optimizers
 from edgelm.pretrain.packing import Batch, Packer
@@ -42,7 +42,6 @@ from edgelm.progress import Progress
 CHECKPOINT_EVERY_S = 30.0
 METRICS_EVERY = 10
 CURVE = "curve.html"
-ALONE = World()
 Validate = Callable[[Decoder], dict[str, float]]
 
 
@@ -58,7 +57,7 @@ def train(
     validate_every: int = 0,
     epoch_tokens: int | None = None,
     keep: int = 2,
-    world: World = ALONE,
+    world: World | None = None,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Train in place, leaving checkpoints, metrics and `curve.html` in `folder`; returns the run's figures.
@@ -69,11 +68,13 @@ def train(
         validate_every: steps between two validations; 0 validates after the last step only.
         epoch_tokens: tokens in the data, to say how often they have been seen.
         keep: checkpoints to keep while training, the newest ones.
+        world: the processes that train together; this one alone by default, on a GPU where there is one.
 
     Raises:
         EdgelmError: the loss is not a number, or memory does not suffice.
         KeyboardInterrupt: on Ctrl-C, at the end of the step, after a checkpoint.
     """
+    world = world or alone()
     model.to(world.device).train()
     model.set_dropout(config.dropout)
     setup = world.tell(
@@ -93,7 +94,10 @@ def train(
     saved = started = time.monotonic()
     step_tokens = config.batch * packer.context
     speed = _Speed(setup, world)
+    note = ""
     with ExitStack() as stack:
+        if isinstance(stream, Prefetched):
+            stack.callback(stream.close)
         stack.enter_context(_threads(setup.threads))
         metrics = stack.enter_context(Metrics(folder if world.main else None, tensorboard, run.step))
         advance = stack.enter_context(progress.track(config.steps, title))
@@ -120,11 +124,12 @@ def train(
                 figures |= {"gradient_norm": round(norm, 4), **speed.figures()}
                 seconds = metrics.seconds + time.monotonic() - started
                 metrics.record(step, **figures, seconds=round(seconds, 2))
-            advance(1, f"loss {loss:.3f}, {speed.note()}")
+            advance(1, f"loss {loss:.3f}, {note}{speed.note()}")
             due = last or (validate_every and run.step % validate_every == 0)
             if validate and due:
                 bits = _validate(run, validate)
                 metrics.record(step, tokens=tokens, validation=bits)
+                note = f"{bits['mean']:.3f} bits a byte, "
                 if config.select == "best" and (run.best is None or bits["mean"] < run.best.bits):
                     run.best = Best(bits["mean"], run.step)
                     save_best(run, folder, world)
@@ -140,8 +145,6 @@ def train(
                 speed.restart()
                 if asked and not last:
                     raise KeyboardInterrupt
-    if isinstance(stream, Prefetched):
-        stream.close()
     chosen = load_best(folder, run.best) if run.best else run.weights()
     load_weights(model, {name: whole(value) for name, value in chosen.items()})
     model.dtype, model.recompute = torch.float32, False

@@ -171,7 +171,7 @@ def pretrain(
                 "shape": asdict(shape),
                 "validate_every": validate_every,  # decides which weights are the best
                 **asdict(data),
-                **asdict(config),
+                **config.decisive(),
             },
             inputs=[corpus, tokenizer, *([init_from] if init_from else [])],
             work=work,

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Setup:
 
 
 def settle(config: TrainConfig, model: Decoder, context: int, rows: int, folder: Path) -> Setup:
-    """The answers an interrupted run in `folder` began with, or those measured now.
+    """The answers an interrupted run in `folder` began with, or those measured now; settings overrule both.
 
     Args:
         model: on the device it will train on.
@@ -64,7 +64,10 @@ def settle(config: TrainConfig, model: Decoder, context: int, rows: int, folder:
     path = folder / ANSWERS
     if not path.exists():
         artifacts.write_json(path, asdict(measure(config, model, context, rows)))
-    return Setup(**json.loads(path.read_text(encoding="utf-8")))
+    found = Setup(**json.loads(path.read_text(encoding="utf-8")))
+    if config.micro_batch:  # the remedy where memory ran out
+        found = replace(found, micro_batch=min(config.micro_batch, rows))
+    return found if config.compile == "auto" else replace(found, compiled=config.compile == "on")
 
 
 def measure(config: TrainConfig, model: Decoder, context: int, rows: int) -> Setup:
@@ -101,10 +104,10 @@ def faster_precision(device: str = "cpu") -> str:
 
 
 def faster_threads(dtype: torch.dtype) -> int:
-    """How many threads multiply matrices fastest: as many as cores, or half where two share a unit."""
+    """How many threads multiply matrices fastest: all that torch may use, or half where two share a unit."""
     before = torch.get_num_threads()
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started here
-    cores = max(usable_cores() // beside, 1)
+    cores = min(usable_cores(), before) if beside == 1 else max(usable_cores() // beside, 1)
     if cores == 1:
         return 1
     seconds = {}

@@ -20,6 +20,7 @@ EDGELM = str(Path(sys.executable).parent / "edgelm")
 HEAVY = ("torch", "transformers", "gradio", "onnxruntime", "sklearn", "pyarrow")
 COMMANDS = [
     ["quickstart"], ["corpus"], ["corpus", "build"], ["tokenizer"], ["tokenizer", "train"], ["pretrain"],
+    ["tokenizer", "report"], ["tokenizer", "compare"], ["tokenizer", "sweep"],
     ["finetune"], ["evaluate"], ["export"], ["run"], ["demo"], ["doctor"],
 ]  # fmt: skip
 MAIN = "import sys; from edgelm.cli import main; main()"

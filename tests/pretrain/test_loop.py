@@ -14,7 +14,7 @@ from small_run import CONFIG, SHAPE, answer, before_batch, folders, metrics, run
 from edgelm.errors import EdgelmError
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain import loop
-from edgelm.pretrain.distributed import Objective
+from edgelm.pretrain.distributed import Objective, World
 from edgelm.pretrain.loop import train
 from edgelm.pretrain.schedule import learning_rate
 from edgelm.progress import Progress
@@ -166,7 +166,7 @@ def test_micro_batches_have_the_gradient_of_the_whole(tokenizer: TextTokenizer, 
     config, losses, gradients = replace(CONFIG, clip=999), [], []
     for micro_batch in (4, size):
         model.train().zero_grad()
-        loss, _ = loop._gradient(Objective(model), weighted, micro_batch, 0, config, loop.ALONE)
+        loss, _ = loop._gradient(Objective(model), weighted, micro_batch, 0, config, World())
         losses.append(loss)
         gradients.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
@@ -182,7 +182,7 @@ def test_dropout_differs_between_steps_and_seeds(tokenizer: TextTokenizer) -> No
 
     def loss(step: int, seed: int, micro_batch: int) -> float:
         config = replace(CONFIG, seed=seed)
-        return loop._gradient(Objective(model), batch, micro_batch, step, config, loop.ALONE)[0]
+        return loop._gradient(Objective(model), batch, micro_batch, step, config, World())[0]
 
     assert loss(0, 1, 4) == loss(0, 1, 4)
     assert len({loss(step, seed, size) for step in (0, 1) for seed in (1, 2) for size in (2, 4)}) == 8
