@@ -67,14 +67,13 @@ class Recorded:
     """Batches that are there already, in place of a packer."""
 
     def __init__(self, path: str, documents: bool):
-        self.arrays = np.load(path)
+        self.arrays = dict(np.load(path))
         self.documents, self.number = documents, 0
         _, self.batch, self.context = self.arrays["tokens"].shape
 
     def next_batch(self) -> Batch:
-        parts = (torch.from_numpy(self.arrays[name][self.number]) for name in Batch._fields)
+        batch = Batch(*(torch.from_numpy(self.arrays[name][self.number]) for name in Batch._fields))
         self.number += 1
-        batch = Batch(*parts)
         if self.documents:
             return batch
         targets = torch.nn.functional.pad(batch.tokens[:, 1:], (0, 1), value=IGNORE)
