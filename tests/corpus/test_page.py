@@ -13,7 +13,7 @@ from page_manifest import BAD, REASONS, REGISTRY, Parsed, make_manifest, tables_
 
 from edgelm import resources
 from edgelm.corpus.page import page
-from edgelm.corpus.page.markup import size, words_of
+from edgelm.page.markup import size, words_of
 
 
 @pytest.fixture(scope="module")

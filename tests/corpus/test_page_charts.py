@@ -12,7 +12,7 @@ from page_manifest import REGISTRY, Parsed, make_manifest, widths
 
 from edgelm.corpus.page import page
 from edgelm.corpus.page.charts import bar, histogram, median, shade
-from edgelm.corpus.page.markup import listed, number, percent, size, words_of
+from edgelm.page.markup import listed, number, percent, size, words_of
 
 
 @pytest.fixture(scope="module")

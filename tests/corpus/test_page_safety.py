@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from page_manifest import BAD, REGISTRY, Parsed, make_manifest, spoil, tables_of
 
 from edgelm.corpus.page import page
-from edgelm.corpus.page.markup import element, text
+from edgelm.page.markup import element, text
 
 
 @pytest.fixture(scope="module")
