@@ -35,3 +35,9 @@ class BadInput(EdgelmError):
 
 class MissingExtra(EdgelmError):
     """A package that only one of the extras brings is not installed. Exit code 1."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch says so in a plain `RuntimeError` on a CPU."""
+    said = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said

@@ -1,8 +1,8 @@
 """What tests of several rooms share. Nothing here needs a network or takes more than three seconds."""
 
 import importlib.util
-import json
 import os
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -26,28 +26,16 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     pytest.importorskip("torch", reason="the tiny model is built with PyTorch")
     import torch
-    from tokenizers import AddedToken, pre_tokenizers, trainers
 
-    from edgelm.languages import load_languages
     from edgelm.model.config import ModelConfig
     from edgelm.model.decoder import Decoder
     from edgelm.model.directory import save_model
-    from edgelm.tokenizer.train import new_tokenizer, save_tokenizer
+    from edgelm.tokenizer.texts import sample_texts
+    from edgelm.tokenizer.train import save_tokenizer, train_on
 
     folder = tmp_path_factory.mktemp("tiny")
-    lines = [
-        line for file in sorted(resources.path("corpus", "sample").glob("*.jsonl")) for line in file.open()
-    ]
-    tokenizer, special = new_tokenizer(sorted(load_languages()))
-    trainer = trainers.BpeTrainer(
-        vocab_size=512,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in special],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((json.loads(line)["text"] for line in lines), trainer)
     (folder / "tokenizer").mkdir()
-    save_tokenizer(tokenizer, folder / "tokenizer")
+    save_tokenizer(train_on(chain(*sample_texts().values()), 512), folder / "tokenizer")
     config = ModelConfig(
         vocab_size=512, hidden_size=256, intermediate_size=256, layers=2, heads=4, kv_heads=2, context=256
     )

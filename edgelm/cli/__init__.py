@@ -20,8 +20,9 @@ from edgelm.cli.pretrain import pretrain
 from edgelm.cli.quickstart import quickstart
 from edgelm.cli.run import run
 from edgelm.cli.tokenizer import app as tokenizer
-from edgelm.errors import EdgelmError
+from edgelm.errors import EdgelmError, out_of_memory
 
+OUT_OF_MEMORY = "out of memory. Close other programs, or choose a smaller model or fewer things at a time."
 app = typer.Typer(
     help="From raw text in any language to a small language model that answers offline.",
     no_args_is_help=True,
@@ -62,6 +63,11 @@ def main() -> None:
             raise
         print("edgelm: stopped. Run the same command again to continue.", file=sys.stderr)
         sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"edgelm: {OUT_OF_MEMORY}", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -23,6 +23,9 @@ Split = Annotated[
     Literal["test", "validation", "train", "all"],
     typer.Option(help="Of a corpus; `all` checks that every document comes back."),
 ]
+Page = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File for a page with plots, such as report.html.")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="File for the figures as JSON.")]
 
 
@@ -62,9 +65,7 @@ def report(
     tokenizer: Annotated[Path, typer.Argument(help=Tokenizers)],
     text: Annotated[Path | None, typer.Argument(help=Text)] = None,
     against: Annotated[list[Path] | None, typer.Option(help="Another tokenizer to show beside it.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for a page with plots, such as report.html.")
-    ] = None,
+    output: Page = None,
     json: Json = None,
     split: Split = "test",
     quiet: Quiet = False,
@@ -83,9 +84,7 @@ def report(
 def compare(
     tokenizers: Annotated[list[Path], typer.Argument(help=Tokenizers)],
     text: Annotated[Path | None, typer.Option("--text", help=Text)] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for a page with plots, such as report.html.")
-    ] = None,
+    output: Page = None,
     json: Json = None,
     split: Split = "test",
     quiet: Quiet = False,

@@ -47,7 +47,7 @@ class Run:
         return self.average or dict(self.model.state_dict())
 
 
-def save_checkpoint(run: Run, folder: Path, keep: int, world: World) -> Path:
+def save_checkpoint(run: Run, folder: Path, keep: int, world: World) -> None:
     """Write `checkpoint-<step>` and remove all but the last `keep`; every process has to call it.
 
     Best weights that are no longer the best go too: until now the newest checkpoint asked for them.
@@ -71,7 +71,6 @@ def save_checkpoint(run: Run, folder: Path, keep: int, world: World) -> Path:
             if run.best and other != _best(folder, run.best):
                 shutil.rmtree(other)
     world.tell()  # no process goes on, or ends, before it is there
-    return path
 
 
 def save_best(run: Run, folder: Path, world: World) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from edgelm.errors import EdgelmError
+from edgelm.errors import EdgelmError, out_of_memory
 from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.pretrain.checkpoint import (
     Best,
@@ -196,9 +196,8 @@ def _memory(config: TrainConfig, micro_batch: int) -> Iterator[None]:
     """Answer a lack of memory with the setting to change."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # a CPU's allocator raises a plain RuntimeError
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
             raise
         if micro_batch > 1:
             change = f"--micro-batch {micro_batch // 2}"

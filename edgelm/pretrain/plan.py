@@ -22,6 +22,7 @@ import yaml
 from edgelm.corpus.report import read_manifest
 from edgelm.corpus.shards import languages_of, read_texts
 from edgelm.errors import BadInput, EdgelmError
+from edgelm.mixture import temperature_shares
 from edgelm.model.config import ModelConfig, get_preset, presets
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain.config import REPEATS, TOO_MANY, TrainConfig
@@ -35,7 +36,7 @@ from edgelm.pretrain.probe import (
     measure,
     wait,
 )
-from edgelm.pretrain.sampling import CorpusSource, temperature_shares
+from edgelm.pretrain.sampling import CorpusSource
 from edgelm.pretrain.tokens import TokenShard
 from edgelm.progress import Progress
 from edgelm.tokenizer.special import PAD

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from edgelm.errors import BadInput
+from edgelm.mixture import temperature_shares, unimax_shares
 from edgelm.model.decoder import IGNORE
 from edgelm.pretrain.packing import Item, Piece, State
 from edgelm.pretrain.tokens import TokenShard, tokenised
@@ -14,25 +15,6 @@ from edgelm.progress import Progress
 from edgelm.tokenizer.text import TextTokenizer
 
 Sampling = Literal["temperature", "unimax"]
-
-
-def temperature_shares(sizes: dict[str, int], temperature: float) -> dict[str, float]:
-    """Shares in proportion to size ** (1 / temperature): 1 as the sizes are, towards equal as it grows."""
-    weights = {code: size ** (1 / temperature) for code, size in sizes.items()}
-    return {code: weight / sum(weights.values()) for code, weight in weights.items()}
-
-
-def unimax_shares(sizes: dict[str, int], budget: float, max_epochs: float) -> dict[str, float]:
-    """Shares as equal as can be with no language seen more than `max_epochs` times in `budget` tokens.
-
-    UniMax (Chung et al., 2023). A budget of more than `max_epochs` times all languages together cannot keep
-    to the cap: the shares are then in proportion to size, and every language is seen equally often.
-    """
-    given, left = {}, budget
-    for number, code in enumerate(sorted(sizes, key=lambda code: (sizes[code], code))):
-        given[code] = min(max_epochs * sizes[code], left / (len(sizes) - number))
-        left -= given[code]
-    return {code: given[code] / sum(given.values()) for code in sizes}
 
 
 class Shuffled:
@@ -100,6 +82,9 @@ class CorpusSource:
 
     Args:
         shares: of the tokens, by language, in any unit; in proportion to their sizes where none are given.
+
+    Attributes:
+        tokens: of one epoch of all languages.
     """
 
     def __init__(
@@ -125,14 +110,7 @@ class CorpusSource:
             code: Shuffled(shards[code].documents, [seed, number])
             for number, code in enumerate(sorted(shards))
         }
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one epoch of all languages."""
-        return sum(
-            len(ids) + 2 * order.size + order.size // 2
-            for ids, order in zip(self.ids.values(), self.orders.values(), strict=True)
-        )
+        self.tokens = sum(shard.tokens for shard in shards.values())
 
     def share(self, shares: dict[str, float]) -> None:
         """Give languages other shares, before the first piece is taken; those not named get none."""

@@ -27,6 +27,7 @@ from edgelm.corpus.report import read_manifest
 from edgelm.corpus.shards import languages_of, read_texts
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.languages import load_languages
+from edgelm.mixture import temperature_shares
 from edgelm.progress import Progress, Step
 from edgelm.tokenizer.measure import Measured
 from edgelm.tokenizer.report import figures, parity
@@ -115,8 +116,7 @@ def sample_sizes(corpus: Path, temperature: float, sample_mb: float) -> dict[str
     """
     languages = read_manifest(corpus)["languages"]
     sizes = {code: languages[code]["splits"]["train"]["bytes"] for code in languages_of(corpus)}
-    weights = {code: size ** (1 / temperature) for code, size in sizes.items()}
-    shares = {code: weight / sum(weights.values()) for code, weight in weights.items() if weight}
+    shares = temperature_shares({code: size for code, size in sizes.items() if size}, temperature)
     whole = max((sizes[code] / share for code, share in shares.items()), default=0)  # leaves nothing out
     return {code: round(min(whole, sample_mb * 1e6) * share) for code, share in shares.items()}
 

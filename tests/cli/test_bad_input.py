@@ -10,33 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("pyarrow", reason="corpora are built with the extra 'corpus'")
 
-from edgelm.cli import main
 
 ZULU = "Umfana omncane uyahamba esikoleni namhlanje ekuseni."
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def edgelm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in this process: exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgelm", *map(str, arguments)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as left:
-            code = left.code
-        return (code or 0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,27 +12,14 @@ pytest.importorskip("pyarrow", reason="corpora are built with the extra 'corpus'
 
 import exported
 
-from edgelm.cli import main
-
 Run = Callable[..., tuple[int, str, str]]
 MAIN = "import sys; from edgelm.cli import main; main()"
 
 
 @pytest.fixture
-def edgelm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def tokenizer(edgelm: Run) -> Run:
     """Run `edgelm tokenizer` in this process: exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgelm", "tokenizer", *map(str, arguments), "-q"])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as left:
-            code = left.code
-        return (code or 0, *capsys.readouterr())
-
-    return run
+    return lambda *arguments: edgelm("tokenizer", *arguments, "-q")
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +41,9 @@ def rows(out: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in reversed(out.splitlines()) if line.split()}
 
 
-def test_train(edgelm: Run, made: Path, tmp_path: Path) -> None:
+def test_train(tokenizer: Run, made: Path, tmp_path: Path) -> None:
     arguments = ["--vocab-size", 512, "--temperature", 1, "--sample-mb", 0.1]
-    code, out, err = edgelm("train", made / "corpus", "-o", tmp_path / "out", *arguments)
+    code, out, err = tokenizer("train", made / "corpus", "-o", tmp_path / "out", *arguments)
     assert (code, err) == (0, "")
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     found = rows(out)
@@ -70,9 +55,9 @@ def test_train(edgelm: Run, made: Path, tmp_path: Path) -> None:
     assert sum(config["sample_bytes"].values()) == pytest.approx(100_000, abs=20)
 
 
-def test_report(edgelm: Run, made: Path, tmp_path: Path) -> None:
+def test_report(tokenizer: Run, made: Path, tmp_path: Path) -> None:
     page, figures = tmp_path / "new" / "report.html", tmp_path / "report.json"
-    code, out, err = edgelm(
+    code, out, err = tokenizer(
         "report", made / "large", made / "corpus", "--against", made / "small", "-o", page, "--json", figures
     )
     assert (code, err) == (0, "")
@@ -85,26 +70,26 @@ def test_report(edgelm: Run, made: Path, tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_report_without_a_corpus(edgelm: Run, made: Path, tmp_path: Path) -> None:
-    code, out, _ = edgelm("report", made / "large" / "tokenizer.json")
+def test_report_without_a_corpus(tokenizer: Run, made: Path, tmp_path: Path) -> None:
+    code, out, _ = tokenizer("report", made / "large" / "tokenizer.json")
     assert code == 0
     assert rows(out)["zul"][-3:] == ["0", "of", "64"]
     (tmp_path / "zul.txt").write_text("Umfana uyahamba.\n", encoding="utf-8")
-    code, out, _ = edgelm("report", made / "large", tmp_path)
+    code, out, _ = tokenizer("report", made / "large", tmp_path)
     assert code == 0
     assert rows(out)["zul"][-3:] == ["0", "of", "1"]
 
 
-def test_report_of_every_document(edgelm: Run, made: Path) -> None:
+def test_report_of_every_document(tokenizer: Run, made: Path) -> None:
     kept = json.loads((made / "corpus" / "manifest.json").read_text(encoding="utf-8"))["languages"]["zul"]
-    code, out, _ = edgelm("report", made / "large", made / "corpus", "--split", "all")
+    code, out, _ = tokenizer("report", made / "large", made / "corpus", "--split", "all")
     assert code == 0
     assert rows(out)["zul"][-3:] == ["0", "of", str(kept["kept"])]
 
 
-def test_compare(edgelm: Run, made: Path, tmp_path: Path) -> None:
+def test_compare(tokenizer: Run, made: Path, tmp_path: Path) -> None:
     arguments = ["--text", made / "corpus", "--json", tmp_path / "compare.json"]
-    code, out, err = edgelm("compare", made / "large", made / "small", *arguments)
+    code, out, err = tokenizer("compare", made / "large", made / "small", *arguments)
     assert (code, err) == (0, "")
     large, small = json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))
     assert rows(out)["large"][0] == "2,048"
@@ -114,9 +99,9 @@ def test_compare(edgelm: Run, made: Path, tmp_path: Path) -> None:
     assert ratio > 1.1
 
 
-def test_sweep(edgelm: Run, made: Path, tmp_path: Path) -> None:
+def test_sweep(tokenizer: Run, made: Path, tmp_path: Path) -> None:
     arguments = ["--sizes", "1024,512", "--preset", "nano", "--json", tmp_path / "sweep.json"]
-    code, out, err = edgelm("sweep", made / "corpus", *arguments)
+    code, out, err = tokenizer("sweep", made / "corpus", *arguments)
     assert (code, err) == (0, "")
     assert list(rows(out))[:2] == ["1,024", "512"]
     found = json.loads((tmp_path / "sweep.json").read_text(encoding="utf-8"))
@@ -139,26 +124,26 @@ def test_sweep(edgelm: Run, made: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line(
-    edgelm: Run, made: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+    tokenizer: Run, made: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     monkeypatch.chdir(made)
     (made / "empty").mkdir(exist_ok=True)
     (made / "sentences").mkdir(exist_ok=True)
     (made / "sentences" / "tokenizer.model").write_bytes(b"\n\x0e")
-    code, out, err = edgelm(*arguments)
+    code, out, err = tokenizer(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert err.startswith("edgelm: ")
     assert said in err
 
 
 @pytest.mark.parametrize("option", [["--temperature", "0.5"], ["--sample-mb", "0"], ["--split", "dev"]])
-def test_options_out_of_range(edgelm: Run, made: Path, tmp_path: Path, option: list[str]) -> None:
+def test_options_out_of_range(tokenizer: Run, made: Path, tmp_path: Path, option: list[str]) -> None:
     command = (
         ["report", made / "small"]
         if "--split" in option
         else ["train", made / "corpus", "-o", tmp_path / "x"]
     )
-    code, out, _ = edgelm(*command, *option)
+    code, out, _ = tokenizer(*command, *option)
     assert (code, out) == (2, "")
     assert not (tmp_path / "x").exists()
 

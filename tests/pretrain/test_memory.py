@@ -1,5 +1,6 @@
 """Too little memory is answered with the setting to change: real allocations that the system refuses."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,9 +48,10 @@ import edgelm.pretrain.pretrain
 from edgelm.cli import main
 torch.set_num_threads(1)
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 400_000_000,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + int(sys.argv.pop(1)),) * 2)
 main()
 """
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "1", "RAYON_NUM_THREADS": "1"}  # each arena takes 64 MB of addresses
 
 
 def test_the_setting_to_change(tmp_path: Path, tokenizer_dir: Path) -> None:
@@ -68,14 +70,35 @@ def test_the_setting_to_change(tmp_path: Path, tokenizer_dir: Path) -> None:
     ], found.stderr
 
 
+def pretrain_within(margin: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """`edgelm pretrain` with so many bytes of addresses beyond those of its imports."""
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, str(margin), "pretrain", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **FEW_ARENAS},
+    )
+
+
 def test_the_command_says_it_in_one_line(tmp_path: Path, corpus: Path, tokenizer_dir: Path) -> None:
-    arguments = ["pretrain", corpus, tokenizer_dir, "-o", tmp_path / "out", "--steps", "2", "--quiet"]
-    arguments += ["--batch", "64", "--micro-batch", "64", "--precision", "fp32", "--compile", "off"]
-    found = subprocess.run(
-        [sys.executable, "-c", COMMAND, *map(str, arguments)], capture_output=True, text=True
+    found = pretrain_within(
+        1_000_000_000,
+        *(corpus, tokenizer_dir, "-o", tmp_path / "out", "--steps", "2", "--quiet"),
+        *("--batch", "512", "--micro-batch", "512", "--precision", "fp32", "--compile", "off"),
+    )
+    assert found.stderr == (
+        "edgelm: out of memory with 512 sequences at a time. Run again with --micro-batch 256.\n"
     )
     assert found.returncode == 1
-    assert found.stderr == (
-        "edgelm: out of memory with 64 sequences at a time. Run again with --micro-batch 32.\n"
-    )
     assert found.stdout == ""
+
+
+def test_a_model_too_large_to_begin_with(tmp_path: Path, corpus: Path, tokenizer_dir: Path) -> None:
+    found = pretrain_within(
+        300_000_000,
+        *(corpus, tokenizer_dir, "-o", tmp_path / "out", "--preset", "125m", "--steps", "2", "--quiet"),
+    )
+    assert found.stderr == (
+        "edgelm: out of memory. Close other programs, or choose a smaller model or fewer things at a time.\n"
+    )
+    assert found.returncode == 1

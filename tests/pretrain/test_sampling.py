@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edgelm.corpus.shards import languages_of, read_texts
 from edgelm.errors import BadInput
+from edgelm.mixture import temperature_shares, unimax_shares
 from edgelm.model.decoder import IGNORE
 from edgelm.pretrain.packing import Item
 from edgelm.pretrain.sampling import (
@@ -16,8 +17,6 @@ from edgelm.pretrain.sampling import (
     Fair,
     Shuffled,
     corpus_source,
-    temperature_shares,
-    unimax_shares,
 )
 from edgelm.pretrain.tokens import TokenShard
 from edgelm.tokenizer.text import TextTokenizer

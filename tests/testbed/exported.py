@@ -6,9 +6,9 @@ and the likeliest of its tokens is noise.
 """
 
 import functools
-import json
 import os
 import sys
+from itertools import chain
 from pathlib import Path
 
 os.environ.setdefault(
@@ -33,31 +33,15 @@ sys.meta_path.insert(0, Blocker())
 def model_dir(folder: Path) -> Path:
     """A model directory of preset `nano` with a tokenizer trained on the embedded sample."""
     import torch
-    from tokenizers import AddedToken, pre_tokenizers, processors, trainers
 
-    from edgelm import resources
-    from edgelm.languages import load_languages
     from edgelm.model.config import get_preset
     from edgelm.model.decoder import Decoder
     from edgelm.model.directory import save_model
-    from edgelm.tokenizer.special import BOS
-    from edgelm.tokenizer.train import new_tokenizer, save_tokenizer
+    from edgelm.tokenizer.texts import sample_texts
+    from edgelm.tokenizer.train import save_tokenizer, train_on
 
-    tokenizer, special = new_tokenizer(sorted(load_languages()))
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in special],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    files = sorted(resources.path("corpus", "sample").glob("*.jsonl"))
-    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    tokenizer.train_from_iterator((json.loads(line)["text"] for line in lines), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
-    )
     (folder / "tokenizer").mkdir(parents=True)
-    save_tokenizer(tokenizer, folder / "tokenizer")
+    save_tokenizer(train_on(chain(*sample_texts().values()), VOCAB_SIZE), folder / "tokenizer")
     model = Decoder(get_preset("nano", VOCAB_SIZE))
     generator = torch.Generator().manual_seed(0)
     for name, weight in model.named_parameters():
