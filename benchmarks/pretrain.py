@@ -79,6 +79,9 @@ class Recorded:
         targets = torch.nn.functional.pad(batch.tokens[:, 1:], (0, 1), value=IGNORE)
         return Batch(batch.tokens, targets, torch.zeros_like(batch.documents), torch.ones_like(batch.weights))
 
+    def restore(self, state: dict[str, int]) -> None:
+        self.number = state["number"]
+
     def state(self) -> dict[str, int]:
         return {"number": self.number}
 

@@ -29,12 +29,14 @@ from edgelm import __version__
 from edgelm.errors import BadInput, EdgelmError
 
 PROVENANCE = "edgelm.json"
+DIGEST, DONE = ".digest", ".done"
+"""In a partial directory: of what it is, and its results once all but the cleaning is done."""
 BUSY = "{}: another edgelm process is building it. Wait for it to end."
 CLOCKED = {PROVENANCE, "speed.jsonl", "curve.html", "tensorboard"}
 """Files and folders that say when and how fast: two equal runs differ in them."""
 RECORDED_PACKAGES = (
     "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",
-    "llama-cpp-python", "scikit-learn",
+    "llama-cpp-python", "scikit-learn", "sklearn-crfsuite", "safetensors",
 )  # fmt: skip
 
 
@@ -96,6 +98,9 @@ def build(
     config: dict[str, Any],
     inputs: Iterable[Path],
     work: Callable[[Path], dict[str, Any] | None],
+    clean: Callable[[Path], object] = lambda partial: None,
+    fresh: bool = False,
+    say: Callable[[str], object] = lambda text: None,
 ) -> tuple[dict[str, Any], bool]:
     """Make the artifact `output`, or find it already made.
 
@@ -105,6 +110,10 @@ def build(
         inputs: files and directories the stage reads.
         work: fills the directory it is given, which may hold what an interrupted run left; returns figures to
             record under `results`.
+        clean: removes from that directory what only an interrupted run needs, once `work` will not be asked
+            for again.
+        fresh: make it anew, whatever is there of it.
+        say: told what is replaced, or that there was nothing to do.
 
     Returns:
         the provenance, and whether `work` ran.
@@ -122,9 +131,10 @@ def build(
     # in order, not sorted: two files that swap their contents are other inputs
     digest = digest_of({"command": command, "config": config, "inputs": list(input_digests.values())})
 
-    found = _finished(output, digest)
+    found = None if fresh else _finished(output, digest)
     if found is not None:
         shutil.rmtree(_aside(output), ignore_errors=True)  # there if a run was killed right after the rename
+        say(f"{output} was made before with the same settings from the same inputs")
         return found, False
     _check_replaceable(output, command, inputs)
     partial, lock = (output.with_name(f".{output.name}.{what}") for what in ("partial", "lock"))
@@ -132,7 +142,10 @@ def build(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
-            found = _finished(output, digest)  # another process may have been faster
+            if fresh:
+                shutil.rmtree(partial, ignore_errors=True)
+            else:  # another process may have been faster
+                found = _finished(output, digest)
             if found is not None:
                 return found, False
             found = _finished(partial, digest)
@@ -140,13 +153,17 @@ def build(
                 _replace(partial, output)
                 return found, False
             started = time.time()
-            _open_partial(partial, digest)
-            try:
-                results = work(partial) or {}
-            except BadInput:
-                shutil.rmtree(partial, ignore_errors=True)  # mended inputs cannot use it
-                raise
-            (partial / ".digest").unlink()
+            if _open_partial(partial, digest):
+                say(f"removed what an interrupted run with other settings had left of {output}")
+            done = partial / DONE
+            if not done.exists():
+                try:
+                    write_json(done, work(partial) or {})
+                except BadInput:
+                    shutil.rmtree(partial, ignore_errors=True)  # mended inputs cannot use it
+                    raise
+            results = json.loads(done.read_text(encoding="utf-8"))
+            clean(partial)
             provenance = {
                 "command": command,
                 "arguments": sys.argv[1:],
@@ -156,7 +173,7 @@ def build(
                 "outputs": {
                     file.relative_to(partial).as_posix(): file.stat().st_size
                     for file in sorted(partial.rglob("*"))
-                    if file.is_file()
+                    if file.is_file() and file.name not in (DIGEST, DONE)
                 },
                 "versions": _versions(),
                 "seed": config.get("seed"),
@@ -170,7 +187,8 @@ def build(
                 "results": results,
             }
             write_json(partial / PROVENANCE, provenance)
-            _replace(partial, output)
+            if _replace(partial, output):
+                say(f"{output} took the place of what was there")
     except BadInput:
         if new_folders:
             with suppress(OSError):  # another process has begun to use them
@@ -188,20 +206,6 @@ def build(
             "Nothing was left half-written; run the same command again once this is mended."
         ) from error
     return provenance, True
-
-
-def forget(output: Path) -> None:
-    """Remove what an interrupted run left of `output`, so that the next begins anew."""
-    output = Path(os.path.abspath(output))
-    partial, lock = (output.with_name(f".{output.name}.{what}") for what in ("partial", "lock"))
-    if partial.exists():
-        try:
-            with FileLock(lock, timeout=0):
-                shutil.rmtree(partial)
-        except Timeout:
-            raise EdgelmError(
-                f"{output}: another edgelm process is building it. Wait for it to end."
-            ) from None
 
 
 def _finished(directory: Path, digest: str) -> dict[str, Any] | None:
@@ -242,23 +246,33 @@ def intact(directory: Path, provenance: dict[str, Any]) -> bool:
     )
 
 
-def _open_partial(partial: Path, digest: str) -> None:
-    """Keep an interrupted run of the same stage; clear one of any other."""
-    marker = partial / ".digest"
-    if partial.exists() and not (marker.is_file() and marker.read_text(encoding="utf-8") == digest):
+def _open_partial(partial: Path, digest: str) -> bool:
+    """Keep an interrupted run of the same stage; clear one of any other, and say whether there was one."""
+    marker = partial / DIGEST
+    other = partial.exists() and not (marker.is_file() and marker.read_text(encoding="utf-8") == digest)
+    if other:
         shutil.rmtree(partial)
     partial.mkdir(exist_ok=True)
     write_text(marker, digest)
+    return other
 
 
-def _replace(partial: Path, output: Path) -> None:
-    """Put `partial` in place of `output`; the old one steps aside, as no call replaces a directory."""
+def _replace(partial: Path, output: Path) -> bool:
+    """Put `partial` in place of `output`; the old one steps aside, as no call replaces a directory.
+
+    Returns:
+        whether there was an old one.
+    """
+    for name in (DIGEST, DONE):
+        (partial / name).unlink(missing_ok=True)
     old = _aside(output)
     shutil.rmtree(old, ignore_errors=True)
+    replaced = output.exists() and any(output.iterdir())
     if output.exists():
         output.rename(old)
     partial.rename(output)
     shutil.rmtree(old, ignore_errors=True)
+    return replaced
 
 
 def _aside(output: Path) -> Path:

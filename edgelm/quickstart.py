@@ -19,7 +19,7 @@ from edgelm.machine import PeakMemory, release_memory
 from edgelm.model.config import get_preset
 from edgelm.progress import Progress
 from edgelm.runtime import load
-from edgelm.tasks.classification import load_task
+from edgelm.tasks.task import load_task
 from edgelm.tokenizer.train import train_tokenizer
 
 PRESET = "nano"

@@ -57,6 +57,7 @@ def test_every_artifact_has_a_row_with_size_speed_bits_and_score(finished):
         "ONNX int8",
         "majority",
         "TF-IDF + SVM",
+        "TF-IDF + logistic regression",
     ]
     assert names[0].startswith("PyTorch")
     for name, size, speed, bits, score, interval in result.rows[:6]:

@@ -19,10 +19,13 @@ def evaluate(
     """Measure bits per byte on a corpus and scores on tasks, beside baselines."""
     from edgelm.errors import BadInput
     from edgelm.evaluate.evaluate import evaluate as work
-    from edgelm.evaluate.evaluate import evaluate_baselines
+    from edgelm.evaluate.evaluate import evaluate_baselines, write_results
+    from edgelm.evaluate.scores import ALL
+    from edgelm.evaluate.tables import HEADER, cells
+    from edgelm.evaluate.tables import rows as table_rows
     from edgelm.extras import require
     from edgelm.progress import Progress
-    from edgelm.tasks.classification import load_task
+    from edgelm.tasks.task import load_task
 
     if not tasks and corpus is None:
         raise BadInput("nothing to evaluate on", remedy="name a task, or a corpus with --corpus")
@@ -35,10 +38,11 @@ def evaluate(
         rows = [[code, f"{value:.3f}"] for code, value in found["bits_per_byte"].items()]
         print_table(["language", "bits per byte"], rows)
     if loaded:
-        baselines = evaluate_baselines(output / "baselines", loaded, split, progress)
-        rows = []
-        for task, ours in found["tasks"].items():
-            for name, one in {found["name"]: ours, **baselines[task]}.items():
-                interval = f"{one['interval'][0]:.2f}-{one['interval'][1]:.2f}"
-                rows.append([task, name, f"{one['macro_f1']:.3f}", interval, str(one["items"])])
-        print_table(["task", "model", "macro-F1", "95 %", "items"], rows)
+        evaluate_baselines(output / "baselines", loaded, split, progress)
+        entries = write_results(output, [output / "model", output / "baselines"], loaded, split)
+        several = {one["task"] for one in entries if one["language"] == ALL}
+        shown = [one for one in entries if one["language"] == ALL or one["task"] not in several]
+        kept = [HEADER.index(name) for name in ("task", "system", "score", HEADER[-1])]
+        rows = [[cells(row)[column] for column in kept] for row in table_rows(shown)]
+        print_table([HEADER[column] for column in kept], rows, f"{split}, with 95 % intervals")
+        print(f"each language, further metrics and chance: {output}/results.md, also as .tex and .json")

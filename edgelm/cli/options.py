@@ -35,6 +35,20 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console.print(table, crop=False)
 
 
+def refuse_unused(context: typer.Context, needs: dict[str, tuple[bool, str]]) -> None:
+    """Raise `BadInput` for an option that was given and does nothing here.
+
+    Args:
+        needs: by parameter: whether it does something, and what it would need.
+    """
+    from edgelm.errors import BadInput
+
+    for name, (used, need) in needs.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and not used:
+            raise BadInput(f"--{name.replace('_', '-')} does nothing {need}", remedy="leave it out")
+
+
 def split_codes(codes: str | None) -> list[str] | None:
     """Language codes from `zul,xho`, checked against the registry."""
     from edgelm.languages import get_language

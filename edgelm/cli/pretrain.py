@@ -1,11 +1,12 @@
 """`edgelm pretrain`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgelm.cli.options import Precision, Quiet, Seed, print_table, split_codes
+from edgelm.cli.options import Precision, Quiet, Seed, print_table, refuse_unused, split_codes
 
 if TYPE_CHECKING:
     from edgelm.progress import Progress
@@ -16,6 +17,7 @@ FURTHER_RATE = 0.001  # peak learning rate of a model that has been trained befo
 
 
 def pretrain(
+    context: typer.Context,
     corpus: Annotated[Path, typer.Argument(help="A corpus directory.")],
     tokenizer: Annotated[Path, typer.Argument(help="A tokenizer directory.")],
     output: Annotated[
@@ -125,7 +127,9 @@ def pretrain(
     validate_every: Annotated[
         int | None,
         typer.Option(
-            help="Steps between validations.", show_default="a tenth of the run", rich_help_panel=RUNNING
+            help="Steps between validations; 0 validates at the end only.",
+            show_default="a tenth of the run",
+            rich_help_panel=RUNNING,
         ),
     ] = None,
     keep: Annotated[
@@ -148,9 +152,21 @@ def pretrain(
     require("torch", "train")
     if tensorboard:
         require("tensorboard", "tensorboard")
+    planned = {"corpus", "tokenizer", "output", "plan", "budget", "quiet", "help"}
+    extending = (bool(extend_languages), "without --extend-languages")
+    refuse_unused(
+        context,
+        {
+            **{name: (not plan, "with --plan") for name in context.params if name not in planned},
+            "budget": (plan, "without --plan"),
+            "new_tokens": extending,
+            "replay": extending,
+            "max_epochs": (sampling == "unimax", "without --sampling unimax"),
+            "decay": (schedule == "wsd", "with --schedule cosine"),
+            "strategy": ("WORLD_SIZE" in os.environ, "in one process; torchrun starts several"),
+        },
+    )
     if plan:
-        if init_from:
-            raise BadInput("--plan is for a new model", remedy="leave --init-from out")
         _plan(corpus, tokenizer, output or Path("base"), budget, Progress(quiet=quiet))
         return
     from edgelm.pretrain.config import TrainConfig
@@ -210,7 +226,8 @@ def pretrain(
     print_table(["language", "bits per byte"], rows, "Validation")
     print(
         f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s "
-        f"({found['mfu']:.0%} of this machine's peak), in {output}; {output}/curve.html shows how it went"
+        f"({found['mfu']:.0%} of this machine's peak in {found['precision']}), in {output}; "
+        f"{output}/curve.html shows how it went"
     )
 
 

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 
 from edgelm.pretrain.packing import Item, Piece, Source, State, make_item
 from edgelm.pretrain.sampling import Fair, Shuffled
-from edgelm.tasks.classification import Example
 from edgelm.tokenizer.text import TextTokenizer
 
 
-def example_item(example: Example, tokenizer: TextTokenizer, context: int) -> Item:
+def answer_item(prompt: str, answer: str, tokenizer: TextTokenizer, context: int) -> Item:
     """A message and its answer as the model will meet them; only the answer and its END are targets.
 
     The answer weighs as much in the loss as a document of the example's length, or a mixture with plain text
     would hardly notice it. A text too long for the context loses its beginning, never the answer.
     """
-    answer = [*tokenizer.encode(example.label), tokenizer.end]
-    prompt = tokenizer.message(tokenizer.encode(example.text), answer=len(answer), context=context)
-    ids = [*prompt, *answer]
-    return make_item(ids, learn_from=len(prompt), weight=len(ids) / len(answer))
+    end = [*tokenizer.encode(answer), tokenizer.end]
+    begin = tokenizer.message(tokenizer.encode(prompt), answer=len(end), context=context)
+    ids = [*begin, *end]
+    return make_item(ids, learn_from=len(begin), weight=len(ids) / len(end))
 
 
 class ExampleSource:

@@ -12,9 +12,9 @@ from edgelm import artifacts
 from edgelm.corpus.shards import languages_of
 from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
-from edgelm.evaluate.classify import classify
 from edgelm.evaluate.evaluate import score_task
-from edgelm.finetune.examples import ExampleSource, Mixture, example_item
+from edgelm.evaluate.predict import predict
+from edgelm.finetune.examples import ExampleSource, Mixture, answer_item
 from edgelm.model.card import model_card
 from edgelm.model.directory import load_model, save_model
 from edgelm.pretrain.checkpoint import clear_checkpoints
@@ -25,7 +25,8 @@ from edgelm.pretrain.pretrain import VALIDATION_BYTES
 from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress
 from edgelm.runtime.torch import TorchModel
-from edgelm.tasks.classification import Task
+from edgelm.tasks.tagging import Tagging
+from edgelm.tasks.task import Task
 from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -55,18 +56,25 @@ def finetune(
     progress = progress or Progress(silent=True)
     if not tasks:
         raise BadInput("no task was given", remedy="name at least one, as in: edgelm finetune MODEL topic")
+    for task in tasks:
+        if isinstance(task, Tagging):
+            raise BadInput(
+                f"'{task.name}' asks for a tag a word, which a model that writes gets wrong",
+                remedy="finetune a head: --method head",
+            )
     text = TextTokenizer(model)
 
     def work(partial: Path) -> dict[str, Any]:
         decoder = load_model(model)
         shape = decoder.config
-        examples = [one for task in tasks for one in task.examples("train", languages)]
+        examples = [(task, one) for task in tasks for one in task.examples("train", languages)]
+        taught = [(task.prompt(one), task.answer(one)) for task, one in examples]
         held_out = {task.name: task.examples("validation", languages) for task in tasks}
         progress.say(f"finetuning on {', '.join(task.name for task in tasks)}: {len(examples):,} examples")
         source: Source = ExampleSource(
-            [example_item(one, text, shape.context) for one in examples], config.seed
+            [answer_item(prompt, answer, text, shape.context) for prompt, answer in taught], config.seed
         )
-        codes = sorted({one.language for one in examples})
+        codes = sorted({one.language for _, one in examples})
         if replay:
             codes = languages_of(replay)
             texts = corpus_source(
@@ -89,7 +97,7 @@ def finetune(
         items = sum(map(len, plain.values())) + sum(map(len, held_out.values()))
         with progress.track(items, "validating") as step:
             for task in tasks:
-                predicted = classify(runtime, held_out[task.name], task.labels, step)
+                predicted = predict(runtime, task, held_out[task.name], step)
                 figures["tasks"][task.name] = score_task(task, held_out[task.name], predicted)
             figures["validation_bits_per_byte"] = bits_per_byte(runtime, plain, step)
         name = f"edgelm, finetuned on {', '.join(task.name for task in tasks)}"
@@ -97,7 +105,6 @@ def finetune(
             decoder, model, partial, model_card(name, codes, figures["validation_bits_per_byte"], shape)
         )
         del source, packer  # some systems keep a memory-mapped file from being removed
-        clear_checkpoints(partial)
         return figures
 
     provenance, _ = artifacts.build(
@@ -112,5 +119,7 @@ def finetune(
         },
         inputs=[model, *([replay] if replay else []), *(file for task in tasks for file in task.inputs())],
         work=work,
+        clean=clear_checkpoints,
+        say=progress.say,
     )
     return provenance["results"]

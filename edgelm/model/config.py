@@ -8,6 +8,9 @@ from typing import Any
 import yaml
 
 from edgelm.errors import BadInput
+from edgelm.model.head_config import ARCHITECTURES
+
+LLAMAS = [["LlamaForCausalLM"], *([name] for name in ARCHITECTURES.values())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def read_config(directory: Path) -> ModelConfig:
             f"cannot be read as JSON ({error})", file=path, remedy="copy the model again"
         ) from None
     try:
-        if value["architectures"] != ["LlamaForCausalLM"] or not value["tie_word_embeddings"]:
+        if value["architectures"] not in LLAMAS or not value["tie_word_embeddings"]:
             raise ValueError(f"architectures {value['architectures']}, tied {value['tie_word_embeddings']}")
         config = ModelConfig(
             vocab_size=int(value["vocab_size"]),

@@ -29,16 +29,16 @@ def cross_entropy(
         weights: how much each counts, float32 [N]; no gradient goes there.
         z_loss: adds this times the squared log-normaliser, which keeps logits small (Chowdhery et al., 2022).
     """
-    return _Chunked.apply(hidden, head, targets, weights, z_loss)
+    return _Chunked.apply(hidden, head, targets, weights, z_loss, torch.is_grad_enabled())
 
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float, learn: bool
     ) -> Tensor:
         matrix = head.to(hidden.dtype)
-        learn = any(ctx.needs_input_grad[:2])
+        learn = learn and any(ctx.needs_input_grad[:2])
         grad_hidden = torch.empty_like(hidden) if learn else None
         grad_head = torch.zeros_like(head) if learn else None
         total = hidden.new_zeros((), dtype=torch.float32)
@@ -55,9 +55,9 @@ class _Chunked(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_hidden, grad_head = ctx.saved_tensors
-        return grad_hidden * grad.to(grad_hidden.dtype), grad_head * grad, None, None, None
+        return grad_hidden * grad.to(grad_hidden.dtype), grad_head * grad, None, None, None, None
 
 
 def backward_logits(logits: Tensor, targets: Tensor, weights: Tensor, z_loss: float) -> Tensor:

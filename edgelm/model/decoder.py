@@ -63,6 +63,7 @@ class Attention(nn.Module):
         self.k_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
         self.v_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
         self.o_proj = Linear(config.heads * config.head_dim, config.hidden_size)
+        self.causal = True
 
     def forward(
         self,
@@ -82,10 +83,10 @@ class Attention(nn.Module):
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # [B, K, S, D]
         if starts is not None:
-            out = attend_documents(q, k, v, starts, new)
+            out = attend_documents(q, k, v, starts, new, self.causal)
         else:
             out = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=mask is None and new > 1, enable_gqa=True
+                q, k, v, attn_mask=mask, is_causal=self.causal and mask is None and new > 1, enable_gqa=True
             )
         return self.o_proj(out.transpose(1, 2).reshape(batch, new, -1)), (k, v)
 
@@ -158,10 +159,20 @@ class Decoder(nn.Module):
                 scale = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
                 nn.init.normal_(weight, std=scale, generator=generator)
 
+    @property
+    def output(self) -> Tensor:
+        """The matrix that turns hidden states into logits: the embedding, which is tied."""
+        return self.model.embed_tokens.weight
+
     def compile_layers(self) -> None:
         """Compile each layer, which takes seconds at the first step and again where shapes change."""
         for layer in self.model.layers:
             layer.compile()
+
+    def interpret_layers(self) -> None:
+        """Undo `compile_layers`: texts of any length are read one at a time."""
+        for layer in self.model.layers:
+            layer._compiled_call_impl = None
 
     def set_dropout(self, share: float) -> None:
         """Drop this share of what each layer adds to the residual stream, while in training mode."""
@@ -205,7 +216,7 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Cache]:
         """Logits [B, T, vocab_size] in float32 and the cache. Arguments as `hidden`."""
         hidden, cache = self.hidden(tokens, documents, past)
-        return F.linear(hidden, self.model.embed_tokens.weight.to(hidden.dtype)).float(), cache
+        return F.linear(hidden, self.output.to(hidden.dtype)).float(), cache
 
     def loss(
         self,
@@ -232,5 +243,4 @@ class Decoder(nn.Module):
         if hidden.device.type == "cpu" and int(learnt.sum()) * 2 < len(target):  # answers only
             chosen = learnt.nonzero().squeeze(1)
             flat, target, weight = flat.index_select(0, chosen), target[chosen], weight[chosen]
-        head = self.model.embed_tokens.weight
-        return cross_entropy(flat, head, target.clamp(min=0), weight, z_loss)
+        return cross_entropy(flat, self.output, target.clamp(min=0), weight, z_loss)

@@ -19,13 +19,19 @@ from edgelm.tokenizer.text import TextTokenizer
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def save_model(model: Decoder, tokenizer: Path, directory: Path, card: str) -> None:
-    """Write a directory that `transformers.AutoModelForCausalLM` loads, the tokenizer's files with it."""
+def save_model(
+    model: Decoder, tokenizer: Path, directory: Path, card: str, more: dict[str, Any] | None = None
+) -> None:
+    """Write a directory that `transformers.AutoModelForCausalLM` loads, the tokenizer's files with it.
+
+    Args:
+        more: of `config.json`, where the model is more than a decoder.
+    """
     directory.mkdir(exist_ok=True)
     text = TextTokenizer(tokenizer)
     save_weights(dict(model.state_dict()), directory / "model.safetensors", {"format": "pt"})
     ids = {"bos": text.bos, "eos": text.eos, "pad": text.id(PAD)}
-    artifacts.write_json(directory / "config.json", to_hugging_face(model.config, **ids))
+    artifacts.write_json(directory / "config.json", to_hugging_face(model.config, **ids) | (more or {}))
     artifacts.write_json(
         directory / "generation_config.json",
         {"bos_token_id": text.bos, "eos_token_id": [text.eos, text.end], "pad_token_id": ids["pad"]},
@@ -42,7 +48,17 @@ def load_model(directory: Path) -> Decoder:
     Raises:
         BadInput: a file is missing or damaged, or the weights do not fit `config.json`.
     """
-    config = read_config(directory)
+    model = Decoder(read_config(directory))
+    load_weights(model, directory)
+    return model.eval()
+
+
+def load_weights(model: Decoder, directory: Path) -> None:
+    """Fill a model with the weights of its directory.
+
+    Raises:
+        BadInput: they are missing or damaged, or do not fit.
+    """
     path = directory / "model.safetensors"
     try:
         weights = load_file(path)
@@ -54,7 +70,6 @@ def load_model(directory: Path) -> Decoder:
         raise BadInput(
             f"is not a safetensors file ({error})", file=path, remedy="copy the model again"
         ) from None
-    model = Decoder(config)
     try:
         model.load_state_dict({name: weight.float() for name, weight in weights.items()})
     except RuntimeError as error:
@@ -63,7 +78,6 @@ def load_model(directory: Path) -> Decoder:
             file=path,
             remedy="copy the model again",
         ) from None
-    return model.eval()
 
 
 def save_weights(

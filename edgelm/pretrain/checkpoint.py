@@ -53,9 +53,9 @@ def save_checkpoint(run: Run, folder: Path, keep: int, world: World) -> None:
     Best weights that are no longer the best go too: until now the newest checkpoint asked for them.
     """
     files = {
-        "model": _whole(dict(run.model.state_dict())),
-        "optimizer": optimizer_state(run.optimizers),
-        "average": _whole(run.average),
+        "model": _whole(dict(run.model.state_dict()), world),
+        "optimizer": _whole(optimizer_state(run.optimizers), world),
+        "average": _whole(run.average, world),
     }
     path = folder / f"checkpoint-{run.step:08d}"
     if world.main:
@@ -75,7 +75,7 @@ def save_checkpoint(run: Run, folder: Path, keep: int, world: World) -> None:
 
 def save_best(run: Run, folder: Path, world: World) -> None:
     """Write `best-<step>`, the weights alone; every process has to call it."""
-    weights = _whole(run.weights())
+    weights = _whole(run.weights(), world)
     if world.main and run.best:
         path = _best(folder, run.best)
         shutil.rmtree(path, ignore_errors=True)  # of a run that was killed after this step
@@ -144,8 +144,17 @@ def _write(path: Path, files: dict[str, dict[str, Tensor]], state: dict[str, Any
     part.rename(path)
 
 
-def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: whole(value) for name, value in tensors.items()}
+def _whole(tensors: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+    """Tensors as one process alone has them, in the memory of the main process; the others keep none.
+
+    One at a time: a model that needs sharding does not fit one device.
+    """
+    found = {}
+    for name, value in tensors.items():
+        complete = whole(value)
+        if world.main:
+            found[name] = complete if world.size == 1 else complete.cpu()
+    return found
 
 
 def _unmapped(path: Path) -> dict[str, Tensor]:

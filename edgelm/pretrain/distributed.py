@@ -87,9 +87,15 @@ def join_world(strategy: Strategy = "ddp") -> Iterator[World]:
     if size == 1:
         yield alone()
         return
-    if cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT)
+    try:
+        if cuda:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise EdgelmError(
+            f"WORLD_SIZE is {size}, but the processes cannot find each other or a GPU each "
+            f"({str(error).splitlines()[0]}). Start them with torchrun, one for each GPU."
+        ) from error
     main = dist.get_rank() == 0
     try:
         yield World(dist.get_rank(), size, "cuda" if cuda else "cpu", strategy)

@@ -40,6 +40,7 @@ from edgelm.pretrain.schedule import learning_rate
 from edgelm.progress import Progress
 
 CHECKPOINT_EVERY_S = 30.0
+SAVING_SHARE = 20  # training takes at least so many times as long as writing checkpoints
 METRICS_EVERY = 10
 CURVE = "curve.html"
 Validate = Callable[[Decoder], dict[str, float]]
@@ -59,15 +60,17 @@ def train(
     keep: int = 2,
     world: World | None = None,
     tensorboard: bool = False,
+    measures: str = "bits a byte",
 ) -> dict[str, Any]:
     """Train in place, leaving checkpoints, metrics and `curve.html` in `folder`; returns the run's figures.
 
     Args:
         packer: gives this process's rows of each batch.
-        validate: bits per byte of a model by language, their mean under `mean`.
+        validate: what a model is judged by, lower being better, by language and together under `mean`.
         validate_every: steps between two validations; 0 validates after the last step only.
         epoch_tokens: tokens in the data, to say how often they have been seen.
         keep: checkpoints to keep while training, the newest ones.
+        measures: what `validate` measures.
         world: the processes that train together; this one alone by default, on a GPU where there is one.
 
     Raises:
@@ -92,8 +95,9 @@ def train(
         progress.say(f"resuming after step {run.step:,} of {config.steps:,}")
     first = run.step
     saved = started = time.monotonic()
+    pause = CHECKPOINT_EVERY_S
     step_tokens = config.batch * packer.context
-    speed = _Speed(setup, world)
+    speed = _Speed(setup, world, _last_speed(folder))
     note = ""
     with ExitStack() as stack:
         if isinstance(stream, Prefetched):
@@ -129,7 +133,7 @@ def train(
             if validate and due:
                 bits = _validate(run, validate)
                 metrics.record(step, tokens=tokens, validation=bits)
-                note = f"{bits['mean']:.3f} bits a byte, "
+                note = f"{bits['mean']:.3f} {measures}, "
                 if config.select == "best" and (run.best is None or bits["mean"] < run.best.bits):
                     run.best = Best(bits["mean"], run.step)
                     save_best(run, folder, world)
@@ -138,16 +142,19 @@ def train(
                     write_curve(folder, folder / CURVE, title, unfinished=not last)
                 speed.restart()
             asked = world.sum(stop.asked)
-            if last or asked or world.sum(world.main and time.monotonic() - saved > CHECKPOINT_EVERY_S):
+            if last or asked or world.sum(world.main and time.monotonic() - saved > pause):
                 metrics.sync()
+                began = time.monotonic()
                 save_checkpoint(run, folder, keep, world)
                 saved = time.monotonic()
+                pause = max(CHECKPOINT_EVERY_S, SAVING_SHARE * (saved - began))
                 speed.restart()
                 if asked and not last:
                     raise KeyboardInterrupt
     chosen = load_best(folder, run.best) if run.best else run.weights()
     load_weights(model, {name: whole(value) for name, value in chosen.items()})
     model.dtype, model.recompute = torch.float32, False
+    model.interpret_layers()
     model.eval()
     return {
         "loss": _last_loss(folder),
@@ -166,9 +173,8 @@ def _gradient(
     for start in range(0, rows, micro_batch):
         part = slice(start, start + micro_batch)
         place = world.rank * rows + start
-        torch.manual_seed(
-            (config.seed * config.steps + step) * config.batch + place
-        )  # dropout, also after a resume
+        number = (config.seed * config.steps + step) * config.batch + place
+        torch.manual_seed(number % 2**63)  # dropout, also after a resume
         tokens, targets, weights = (
             one[part].to(world.device, non_blocking=True)
             for one in (batch.tokens, batch.targets, batch.weights)
@@ -211,11 +217,19 @@ def _last_loss(folder: Path) -> float:
     return next((line["loss"] for line in reversed(read_lines(folder)) if "loss" in line), math.nan)
 
 
+def _last_speed(folder: Path) -> dict[str, float]:
+    """What an interrupted run last measured."""
+    lines = (line for line in reversed(read_lines(folder)) if "tokens_per_second" in line)
+    last = next(lines, {"tokens_per_second": 0, "mfu": 0.0})
+    return {name: last[name] for name in ("tokens_per_second", "mfu")}
+
+
 def _diverged(folder: Path, step: int) -> str:
     found = checkpoints(folder)
     kept = f"The last good checkpoint is {found[-1]}." if found else "There is no checkpoint yet."
     return (
-        f"{folder}: the loss is not a number at step {step}. {kept} Run again with a lower --learning-rate."
+        f"{folder}: the loss is not a number at step {step}. {kept} "
+        "Run again with a lower --learning-rate, which begins anew."
     )
 
 
@@ -224,6 +238,8 @@ def _follow(run: Run, decay: float) -> None:
 
     After 200 steps with 0.999, four fifths of an average that began slowly were still noise.
     """
+    if not run.average:
+        return
     decay = min(decay, run.step / (run.step + 9))
     with torch.no_grad():
         weights = run.model.state_dict()
@@ -256,10 +272,9 @@ def _threads(count: int) -> Iterator[None]:
 class _Speed:
     """Tokens a second and the share of the machine's peak since the last figures."""
 
-    def __init__(self, setup: Setup, world: World):
-        self.setup, self.world = setup, world
+    def __init__(self, setup: Setup, world: World, last: dict[str, float]):
+        self.setup, self.world, self.last = setup, world, last
         self.restart()
-        self.last = {"tokens_per_second": 0, "mfu": 0.0}
 
     def restart(self) -> None:
         self.tokens = self.flops = 0.0

@@ -42,7 +42,10 @@ class Muon(torch.optim.Optimizer):
         for weight in weights:
             gradient = weight.grad
             assert gradient is not None
-            buffer = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+            state = self.state[weight]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(weight)
+            buffer = state["momentum_buffer"]
             buffer.lerp_(gradient, 1 - momentum)
             directions.append(whole(gradient.lerp(buffer, momentum)).to(self.dtype))  # Nesterov's
         if directions[0].is_cuda:
@@ -83,7 +86,7 @@ def make_optimizers(
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
-        inside = weight.dim() == 2 and (kind == "adamw" or "embed" not in name)
+        inside = weight.dim() == 2 and (kind == "adamw" or "layers." in name)
         (matrices if inside else rest).append(weight)
     adamw = partial(torch.optim.AdamW, lr=0.0, betas=(0.9, 0.95), fused=True)
     if kind == "adamw":
@@ -93,9 +96,9 @@ def make_optimizers(
 
 
 def optimizer_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """All state tensors by `optimizer.parameter.name`, to be saved as safetensors."""
+    """All state tensors by `optimizer.parameter.name`; sharded ones stay so."""
     return {
-        f"{number}.{index}.{name}": whole(value) if isinstance(value, Tensor) else torch.tensor(value)
+        f"{number}.{index}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
         for number, optimizer in enumerate(optimizers)
         for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()

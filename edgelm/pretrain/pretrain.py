@@ -55,6 +55,10 @@ class DataConfig:
             if not getattr(self, name) >= 1:
                 option = name.replace("_", "-")
                 raise BadInput(f"--{option} {getattr(self, name)} is too small", remedy="give at least 1")
+        if not 0 <= self.replay < 1:
+            raise BadInput(f"--replay {self.replay} is out of range", remedy="give from 0 to below 1")
+        if self.new_tokens < 0:
+            raise BadInput(f"--new-tokens {self.new_tokens} is negative", remedy="give 0 or more")
 
 
 def pretrain(
@@ -117,6 +121,9 @@ def pretrain(
             packer = Packer(source, batch=config.batch, context=context, pad=known.id(PAD), rows=rows)
             if warning := repeated(config.steps * config.batch * context / source.tokens):
                 progress.say(warning)
+            held = corpus_texts(corpus, "validation", VALIDATION_BYTES)
+            if missing := sorted(set(languages) - set(held)):
+                progress.say(f"no validation text in {', '.join(missing)}: the figures are of the others")
             curve = HeldOut(corpus_texts(corpus, "validation", CURVE_BYTES), known, context)
             figures = train(
                 model,
@@ -135,7 +142,7 @@ def pretrain(
             model = unshare(model, world)
             if not world.main:
                 return figures
-            held_out = HeldOut(corpus_texts(corpus, "validation", VALIDATION_BYTES), known, context)
+            held_out = HeldOut(held, known, context)
             with progress.track(held_out.size, "validating") as step:
                 bits = held_out.bits_per_byte(model, step)
             figures |= {
@@ -150,7 +157,6 @@ def pretrain(
                 model_card(f"edgelm {preset or ''}".strip(), languages, bits, model.config),
             )
             del source, packer  # some systems keep a memory-mapped file from being removed
-            clear_checkpoints(partial)
             return figures
 
         if not world.main:
@@ -158,12 +164,11 @@ def pretrain(
             return job(Path(partial)) if partial else {}
 
         def work(partial: Path) -> dict[str, Any]:
-            world.tell(str(partial))
+            told.append(world.tell(str(partial)))
             return job(partial)
 
-        if not resume:
-            artifacts.forget(output)
-        provenance, made = artifacts.build(
+        told: list[str] = []
+        provenance, _ = artifacts.build(
             output,
             command="pretrain",
             config={
@@ -175,8 +180,11 @@ def pretrain(
             },
             inputs=[corpus, tokenizer, *([init_from] if init_from else [])],
             work=work,
+            clean=clear_checkpoints,
+            fresh=not resume,
+            say=progress.say,
         )
-        if not made:
+        if not told:
             world.tell()
         return provenance["results"]
 

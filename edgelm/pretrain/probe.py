@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from edgelm import artifacts
+from edgelm.errors import EdgelmError
 from edgelm.machine import usable_cores
 from edgelm.model.attention import document_starts
 from edgelm.model.config import ModelConfig
@@ -79,16 +80,23 @@ def measure(config: TrainConfig, model: Decoder, context: int, rows: int) -> Set
     if device == "cpu":
         threads = faster_threads(dtype)
     per_row = activation_bytes(model.config, context, dtype, config.recompute)
-    fitting = int(MEMORY_SHARE[device] * free_memory(device) / per_row)
+    to_come = 4 * 3 * model.config.parameters  # gradients and what the optimisers keep
+    fitting = int(MEMORY_SHARE[device] * (free_memory(device) - to_come) / per_row)
     if device == "cpu":
         fitting = min(fitting, THREAD_TOKENS * threads // context)
-    micro_batch = config.micro_batch or max(min(rows, fitting), 1)
+    passes = math.ceil(rows / max(min(rows, fitting), 1))
+    micro_batch = config.micro_batch or math.ceil(rows / passes)  # equal ones: each shape is compiled anew
     compiled = config.compile == "on"
+    if compiled and not compiles(device):
+        raise EdgelmError("the layers cannot be compiled on this machine. Run again with --compile off.")
     peak = measured_peak(device, dtype, threads)
     if config.compile == "auto":
         flops = config.steps * rows * context * flops_per_token(model.config, context / 2)
         saved = 0.05 * flops / peak  # what it gained at most where it was measured on a CPU
-        compiled = device == "cuda" or (saved > 2 * COMPILE_S and compiling_pays(model.config, dtype))
+        if device == "cuda":
+            compiled = compiles(device)
+        else:
+            compiled = saved > 2 * COMPILE_S and compiling_pays(model.config, dtype)
     return Setup(str(dtype).removeprefix("torch."), threads, compiled, min(micro_batch, rows), peak)
 
 
@@ -207,4 +215,13 @@ def compiling_pays(config: ModelConfig, dtype: torch.dtype) -> bool:
     try:
         return seconds(torch.compile(layer, dynamic=False)) < 0.95 * plain
     except Exception:  # no compiler, or one that fails: torch raises kinds of its own
+        return False
+
+
+def compiles(device: str) -> bool:
+    """Whether torch can compile here, tried on something small: a CPU needs a C++ compiler, a GPU Triton."""
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+        return True
+    except Exception:  # torch raises kinds of its own
         return False

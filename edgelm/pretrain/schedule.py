@@ -8,7 +8,8 @@ from edgelm.pretrain.config import TrainConfig
 def learning_rate(step: int, config: TrainConfig) -> float:
     """The rate of a step: linear up over the warm-up, then as the schedule says.
 
-    * `wsd`: stable, then linear to zero over the last `decay` share of the steps (Hu et al., 2024).
+    * `wsd`: stable, then linear to zero over the last `decay` share of the steps, or what the
+      warm-up leaves of them (Hu et al., 2024).
     * `cosine`: half a cosine from the peak to a tenth of it (Hoffmann et al., 2022).
     """
     peak, steps = config.learning_rate, config.steps
@@ -17,5 +18,5 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     if config.schedule == "cosine":
         done = (step - config.warmup) / max(steps - config.warmup, 1)
         return peak * (0.55 + 0.45 * math.cos(math.pi * done))
-    falling = max(int(steps * config.decay), 1)
+    falling = max(min(int(steps * config.decay), steps - config.warmup), 1)
     return peak * min(1.0, (steps - step) / falling)

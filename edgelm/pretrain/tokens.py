@@ -6,15 +6,14 @@ tokenised again; a kill leaves nothing that could be mistaken for the whole. It 
 """
 
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from edgelm import artifacts
 from edgelm.corpus.report import read_manifest
@@ -25,7 +24,7 @@ from edgelm.tokenizer.text import TextTokenizer
 
 FOLDER = ".tokens"
 BATCH = 4096  # documents handed to all cores at once
-WAIT_S = 0.2  # between two looks whether another process has finished
+BATCH_CHARACTERS = 4 << 20  # of them, or the first document beyond: encoding takes 50 times their size
 
 
 @dataclass(slots=True)
@@ -95,6 +94,20 @@ def tokenised(
     return found
 
 
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts together, as far as `BATCH` and `BATCH_CHARACTERS` let."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if len(batch) == BATCH or size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
 def _in_first(make: Callable[[Path], bool], beside: Path, fallback: Path, code: str) -> tuple[Path, bool]:
     """Make a language's tokens `beside` the corpus, or in `fallback` where nothing can be written there.
 
@@ -107,7 +120,8 @@ def _in_first(make: Callable[[Path], bool], beside: Path, fallback: Path, code: 
             return folder, make(folder)
         except EdgelmError as error:
             if isinstance(error.__context__, Timeout):  # another process is at it
-                time.sleep(WAIT_S)
+                with FileLock(folder / f".{code}.lock"):  # until it has ended
+                    pass
             elif isinstance(error.__cause__, OSError) and folder != fallback:
                 shutil.rmtree(beside / f".{code}.partial", ignore_errors=True)  # of a disk that is full
                 folder = fallback
@@ -122,7 +136,7 @@ def _write(
     lengths = [0]
     texts = read_texts(corpus, language, "train")
     with (folder / "ids.bin").open("wb") as stream:
-        while batch := list(islice(texts, BATCH)):
+        for batch in batches(texts):
             encoded = tokenizer.encode_batch(batch)
             lengths += map(len, encoded)
             np.fromiter(chain.from_iterable(encoded), dtype=kind).tofile(stream)

@@ -83,7 +83,5 @@ class HeldOut:
         device = model.model.norm.weight.device
         hidden, _ = model.hidden(torch.from_numpy(tokens).to(device), torch.from_numpy(documents))
         target = torch.from_numpy(targets).flatten().to(device)
-        head = model.model.embed_tokens.weight
-        return float(
-            cross_entropy(hidden.flatten(0, 1), head, target.clamp(min=0), (target != IGNORE).float())
-        )
+        weights = (target != IGNORE).float()
+        return float(cross_entropy(hidden.flatten(0, 1), model.output, target.clamp(min=0), weights))

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from edgelm.errors import BadInput
+from edgelm.model.head_config import model_type, read_head
 from edgelm.runtime.base import Generation, LanguageModel
+from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 
-__all__ = ["Generation", "LanguageModel", "load"]
+__all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
 
 
 def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
@@ -41,3 +43,26 @@ def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
         file=path,
         remedy="give a .gguf file, or a directory with model.onnx or model.safetensors",
     )
+
+
+def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel | None:
+    """Load a model that labels texts or words; None where `path` is no such model.
+
+    Raises:
+        BadInput: it is damaged.
+        MissingExtra: PyTorch is not installed.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return None
+    if (kind := model_type(path)) in SMALL:
+        return open_small(path, kind)
+    head = read_head(path)
+    if head is None:
+        return None
+    from edgelm.extras import require
+
+    require("torch", "train")
+    from edgelm.runtime.torch_labeller import TorchLabeller
+
+    return TorchLabeller.open(path, head, threads)

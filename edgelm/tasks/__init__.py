@@ -1,1 +1,1 @@
-"""What a task is: labelled files described by one YAML in `corpus/tasks/`."""
+"""What a task is: labelled data described by one YAML in `corpus/tasks/`; one file for each family."""

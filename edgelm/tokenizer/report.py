@@ -240,7 +240,9 @@ def trained_table(languages: dict[str, dict[str, Any]]) -> tuple[list[str], list
 def trained_verdict(languages: dict[str, dict[str, Any]], temperature: float) -> str:
     """The worst language against the best on the test text, and what to do if it is too bad."""
     found = {code: one["bytes_per_token"] for code, one in languages.items() if one["bytes_per_token"]}
-    if len(found) < 2:
+    if not found:
+        return "The corpus has no test text to measure it on."
+    if len(found) == 1:
         return "Every text comes back exactly."
     worst, best = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
     said = f"{worst} has {found[worst] / found[best]:.2f} of the bytes a token of {best}"

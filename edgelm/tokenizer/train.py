@@ -74,6 +74,8 @@ def train_tokenizer(
     special = special_tokens(sorted(load_languages()))
     check_size(vocab_size, special)
     wanted = sample_sizes(corpus, temperature, sample_mb)
+    if not wanted:
+        raise BadInput("has no training documents", file=corpus, remedy="build it from more text")
 
     def work(partial: Path) -> dict[str, Any]:
         progress.say(f"training a tokenizer of {vocab_size:,} tokens on {len(codes)} languages")

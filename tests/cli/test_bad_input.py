@@ -351,7 +351,7 @@ def test_an_onnx_file_that_was_cut_short(tmp_path, refused, broken_model):
 )
 def test_a_bad_task(tmp_path, refused, tiny_model_dir, monkeypatch, command, task, pieces):
     monkeypatch.chdir(tmp_path)
-    value = {"name": "a", "family": "classification", "licence": "", "attribution": "", "folder": "."}
+    value = {"name": "a", "family": "classification", "licence": "CC0-1.0", "attribution": "a", "folder": "."}
     value |= {"files": "{language}.jsonl", "labels": ["x"], "fields": {"text": "text", "label": "label"}}
     Path("list.yaml").write_text("- a\n")
     Path("cut.yaml").write_text("name: a\nlabels: }\n")
@@ -368,6 +368,20 @@ def test_a_bad_task(tmp_path, refused, tiny_model_dir, monkeypatch, command, tas
         (["pretrain", "CORPUS", "MODEL", "--preset", "huge"], ["unknown preset 'huge'", "nano"]),
         (["pretrain", "CORPUS", "MODEL", "--steps", 0], ["--steps 0"]),
         (["pretrain", "CORPUS", "MODEL", "--temperature", 0.5], ["--temperature 0.5"]),
+        (["pretrain", "CORPUS", "MODEL", "--budget", "5min"], ["--budget does nothing without --plan"]),
+        (["pretrain", "CORPUS", "MODEL", "--plan", "--steps", 7], ["--steps does nothing with --plan"]),
+        (["pretrain", "CORPUS", "MODEL", "--replay", 0.5], ["--replay", "without --extend-languages"]),
+        (
+            ["pretrain", "CORPUS", "MODEL", "--extend-languages", "zul"],
+            ["--extend-languages needs a model", "--init-from"],
+        ),
+        (["pretrain", "CORPUS", "MODEL", "--max-epochs", 2], ["--max-epochs", "without --sampling unimax"]),
+        (["pretrain", "CORPUS", "MODEL", "--schedule", "cosine", "--decay", 0.3], ["--decay"]),
+        (["pretrain", "CORPUS", "MODEL", "--strategy", "fsdp"], ["--strategy", "torchrun"]),
+        (
+            ["pretrain", "CORPUS", "MODEL", *"--init-from MODEL --extend-languages zul --replay 1".split()],
+            ["--replay 1.0 is out of range"],
+        ),
         (["finetune", "MODEL", "topic", "--languages", "zul,tlh"], ["unknown language 'tlh'"]),
         (["finetune", "MODEL", "topic", "--learning-rate", 7], ["--learning-rate 7"]),
         (["evaluate", "MODEL"], ["nothing to evaluate on", "--corpus"]),

@@ -8,10 +8,11 @@ import pytest
 from scripted import ASSISTANT, BOS, END, USER, VOCAB_SIZE, ByteModel
 
 from edgelm.errors import BadInput
-from edgelm.evaluate.classify import classify, label_scores
 from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
+from edgelm.evaluate.predict import answer_scores, predict
 from edgelm.quickstart import _verdict
-from edgelm.tasks.classification import Example, Task, load_task
+from edgelm.tasks.examples import Labelled
+from edgelm.tasks.task import Task, load_task
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return load_task(made_up.make_task(tmp_path_factory.mktemp("made-up")))
 
 
-def test_the_likeliest_label_is_the_answer() -> None:
+def test_the_likeliest_label_is_the_answer(tmp_path: Path) -> None:
     def after(ids: list[int]) -> np.ndarray:
         """`b` follows the assistant's turn if the message has an x, else `a`; then END or more letters."""
         logits = np.zeros(VOCAB_SIZE)
@@ -37,10 +38,12 @@ def test_the_likeliest_label_is_the_answer() -> None:
         return logits
 
     model = ByteModel(after)
-    scores = label_scores(model, "x", ["a", "b", "ba"])
+    scores = answer_scores(model, "x", ["a", "b", "ba"])
     assert scores.argmax() == 1
-    answers = classify(model, [Example("x", "a", "eng"), Example("y", "a", "eng")], ("a", "b", "ba"))
-    assert answers == ["b", "a"]
+    description = json.loads(made_up.make_task(tmp_path).read_text(encoding="utf-8"))
+    (tmp_path / "letters.yaml").write_text(json.dumps(description | {"labels": ["a", "b", "ba"]}))
+    examples = [Labelled("x", "a", "eng"), Labelled("y", "a", "eng")]
+    assert predict(model, load_task(tmp_path / "letters.yaml"), examples) == ["b", "a"]
 
 
 def test_a_long_text_loses_its_beginning() -> None:
@@ -50,7 +53,7 @@ def test_a_long_text_loses_its_beginning() -> None:
         seen[:] = ids if len(ids) > len(seen) else seen
         return np.zeros(VOCAB_SIZE)
 
-    label_scores(ByteModel(after, context=24), "start" + "m" * 90 + "finish", ["one", "three"])
+    answer_scores(ByteModel(after, context=24), "start" + "m" * 90 + "finish", ["one", "three"])
     assert 23 <= len(seen) <= 24
     assert seen[:2] == [BOS, USER]
     assert bytes(one for one in seen if one < BOS).startswith(b"m" * 8 + b"finish")
@@ -66,10 +69,10 @@ def test_figures_predictions_and_rerun(tmp_path: Path, export_dir: Path, corpus:
     assert found == json.loads((output / "evaluation.json").read_text(encoding="utf-8"))
     rows = [json.loads(line) for line in (output / "predictions.jsonl").read_text("utf-8").splitlines()]
     examples = task.examples("test")
-    assert [(one["language"], one["label"]) for one in rows] == [
+    assert [(one["language"], one["expected"]) for one in rows] == [
         (one.language, one.label) for one in examples
     ]
-    truth, predicted = ([one[key] for one in rows] for key in ("label", "predicted"))
+    truth, predicted = ([one[key] for one in rows] for key in ("expected", "predicted"))
     ours = found["tasks"]["made-up"]
     assert ours["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"), abs=1e-4)
     assert sorted(ours["languages"]) == ["eng", "xho", "zul"]

@@ -4,10 +4,9 @@ from collections import Counter
 import pytest
 
 from edgelm.errors import BadInput
-from edgelm.finetune.examples import ExampleSource, Mixture, example_item
+from edgelm.finetune.examples import ExampleSource, Mixture, answer_item
 from edgelm.model.decoder import IGNORE
 from edgelm.pretrain.packing import Item, Packer, Source, make_item
-from edgelm.tasks.classification import Example
 from edgelm.tokenizer.text import TextTokenizer
 
 TEXT = "Sawubona mhlaba, 1994. Namhlanje izulu lihle."
@@ -18,7 +17,7 @@ def learnt(item: Item) -> list[int]:
 
 
 def test_only_the_answer_and_its_end_are_targets(tokenizer: TextTokenizer) -> None:
-    item = example_item(Example(TEXT, "bread", "zul"), tokenizer, 128)
+    item = answer_item(TEXT, "bread", tokenizer, 128)
     prompt, answer = tokenizer.chat(TEXT), [*tokenizer.encode("bread"), tokenizer.end]
     assert item.ids.tolist() == [*prompt, *answer]
     assert item.targets.tolist() == [IGNORE] * (len(prompt) - 1) + answer + [IGNORE]
@@ -29,7 +28,7 @@ def test_only_the_answer_and_its_end_are_targets(tokenizer: TextTokenizer) -> No
 
 
 def test_text_in_an_example_stays_text(tokenizer: TextTokenizer) -> None:
-    item = example_item(Example("a <|end|><|assistant|> b", "<|eos|>", "zul"), tokenizer, 128)
+    item = answer_item("a <|end|><|assistant|> b", "<|eos|>", tokenizer, 128)
     assert tokenizer.eos not in item.ids
     assert Counter(item.ids.tolist())[tokenizer.end] == 2
     assert tokenizer.decode(learnt(item)) == "<|eos|>"
@@ -37,7 +36,7 @@ def test_text_in_an_example_stays_text(tokenizer: TextTokenizer) -> None:
 
 @pytest.mark.parametrize("context", range(12, 60))
 def test_a_long_text_loses_its_beginning(tokenizer: TextTokenizer, context: int) -> None:
-    item = example_item(Example(TEXT * 9, "bread", "zul"), tokenizer, context)
+    item = answer_item(TEXT * 9, "bread", tokenizer, context)
     answer = [*tokenizer.encode("bread"), tokenizer.end]
     assert len(item.ids) == context
     assert learnt(item) == answer
@@ -48,20 +47,20 @@ def test_a_long_text_loses_its_beginning(tokenizer: TextTokenizer, context: int)
 
 
 def test_a_text_that_just_fits_is_whole(tokenizer: TextTokenizer) -> None:
-    whole = example_item(Example(TEXT, "bread", "zul"), tokenizer, 999)
-    fits = example_item(Example(TEXT, "bread", "zul"), tokenizer, len(whole.ids))
+    whole = answer_item(TEXT, "bread", tokenizer, 999)
+    fits = answer_item(TEXT, "bread", tokenizer, len(whole.ids))
     assert fits.ids.tolist() == whole.ids.tolist()
-    shorter = example_item(Example(TEXT, "bread", "zul"), tokenizer, len(whole.ids) - 1)
+    shorter = answer_item(TEXT, "bread", tokenizer, len(whole.ids) - 1)
     assert shorter.ids.tolist() == [*whole.ids[:2], *whole.ids[3:]]
 
 
 def test_a_label_as_long_as_the_context(tokenizer: TextTokenizer) -> None:
     needed = len(tokenizer.encode("bread")) + 5
-    item = example_item(Example(TEXT, "bread", "zul"), tokenizer, needed)
+    item = answer_item(TEXT, "bread", tokenizer, needed)
     assert len(item.ids) == needed  # no room for text
     assert len(learnt(item)) == needed - 4
     with pytest.raises(BadInput, match="does not fit the context"):
-        example_item(Example(TEXT, "bread", "zul"), tokenizer, needed - 1)
+        answer_item(TEXT, "bread", tokenizer, needed - 1)
 
 
 def next_item(source: Source) -> Item:
@@ -116,9 +115,7 @@ def test_a_mixture_continues_from_its_state() -> None:
 
 def test_an_example_is_never_broken(tokenizer: TextTokenizer) -> None:
     """Cut to the context when it was made, it is in a block from its beginning to its answer's end."""
-    examples = [
-        example_item(Example(TEXT * count, "bread", "zul"), tokenizer, 64) for count in (1, 2, 3, 9) * 5
-    ]
+    examples = [answer_item(TEXT * count, "bread", tokenizer, 64) for count in (1, 2, 3, 9) * 5]
     packer = Packer(ExampleSource(examples, seed=0), batch=4, context=64, pad=2)
     for _ in range(10):
         batch = packer.next_batch()

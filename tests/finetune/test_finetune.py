@@ -6,13 +6,13 @@ import pytest
 
 from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
-from edgelm.evaluate.classify import classify
 from edgelm.evaluate.metrics import classification_scores
+from edgelm.evaluate.predict import predict
 from edgelm.finetune.finetune import finetune
 from edgelm.model.directory import load_model
 from edgelm.pretrain.config import TrainConfig
 from edgelm.runtime.torch import TorchModel
-from edgelm.tasks.classification import Task, load_task
+from edgelm.tasks.task import Task, load_task
 from edgelm.tokenizer.text import TextTokenizer
 
 CONFIG = TrainConfig(steps=30, batch=8, learning_rate=0.005, warmup=5, seed=2, precision="fp32")
@@ -71,7 +71,7 @@ def test_the_task_is_learnt_and_its_scores_reported(
     held_out = task.examples("validation")
     truth = [one.label for one in held_out]
     runtime = TorchModel(load_model(folder), TextTokenizer(folder))
-    predicted = classify(runtime, held_out, task.labels)
+    predicted = predict(runtime, task, held_out)
     scores = figures["tasks"]["made-up"]
     languages = scores.pop("languages")
     assert scores == classification_scores(truth, predicted, task.labels)
@@ -79,7 +79,7 @@ def test_the_task_is_learnt_and_its_scores_reported(
     assert set(languages) == {"eng", "xho", "zul"}
     assert scores["macro_f1"] > 0.6
     untrained = TorchModel(load_model(base_model), TextTokenizer(base_model))
-    before = classify(untrained, held_out, task.labels)
+    before = predict(untrained, task, held_out)
     assert classification_scores(truth, before, task.labels)["macro_f1"] < scores["macro_f1"] - 0.2
 
 

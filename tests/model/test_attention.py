@@ -10,18 +10,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgelm.model import attention
 from edgelm.model.attention import attend_documents, attend_masked, document_starts
 
-KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "by document": lambda q, k, v, starts: attend_documents(q, k, v, starts, q.shape[2]),
+KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor]] = {
+    "by document": lambda q, k, v, starts, causal: attend_documents(q, k, v, starts, q.shape[2], causal),
     "masked": attend_masked,
 }
 
 
-def expected(q: Tensor, k: Tensor, v: Tensor, documents: Tensor) -> Tensor:
+def expected(q: Tensor, k: Tensor, v: Tensor, documents: Tensor, causal: bool) -> Tensor:
     """Softmax of scores by its definition, in float64."""
     k, v = (x.double().repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     scores = q.double() @ k.mT / q.shape[3] ** 0.5
     places = torch.arange(q.shape[2])
-    seen = (documents[:, None, :, None] == documents[:, None, None, :]) & (places[:, None] >= places)
+    seen = documents[:, None, :, None] == documents[:, None, None, :]
+    if causal:
+        seen = seen & (places[:, None] >= places)
     return scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v
 
 
@@ -59,17 +61,19 @@ def inputs(documents: Tensor, heads: int, kv_heads: int, dtype: torch.dtype) -> 
     ]
 
 
+@pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (6, 1)])
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_output_and_gradients_are_those_of_the_definition(
-    name: str, heads: int, kv_heads: int, dtype: torch.dtype, kernel: str
+    name: str, heads: int, kv_heads: int, dtype: torch.dtype, kernel: str, causal: bool
 ) -> None:
     documents = DOCUMENTS[name]
     given = [x.requires_grad_() for x in inputs(documents, heads, kv_heads, dtype)]
     wide = [x.detach().double().requires_grad_() for x in given]
-    found, right = KERNELS[kernel](*given, document_starts(documents)), expected(*wide, documents)
+    found = KERNELS[kernel](*given, document_starts(documents), causal)
+    right = expected(*wide, documents, causal)
     assert found.dtype == dtype
     assert found.shape == given[0].shape
     weights = torch.randn(right.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -96,17 +100,18 @@ def test_pytorchs_own_checks_of_the_operator() -> None:
     flat = [x.transpose(1, 2).flatten(0, 1) for x in inputs(documents, 4, 2, torch.float32)]
     starts = document_starts(documents)
     torch.library.opcheck(
-        torch.ops.edgelm.attend_documents.default, (*(x.requires_grad_() for x in flat), starts)
+        torch.ops.edgelm.attend_documents.default, (*(x.requires_grad_() for x in flat), starts, True)
     )
     with torch.no_grad():
-        out, normaliser = torch.ops.edgelm.attend_documents(*flat, starts)
+        out, normaliser = torch.ops.edgelm.attend_documents(*flat, starts, False)
         torch.library.opcheck(
             torch.ops.edgelm.attend_documents_backward.default,
-            (torch.ones_like(out), *flat, out, normaliser, starts),
+            (torch.ones_like(out), *flat, out, normaliser, starts, False),
         )
 
 
-def test_the_call_of_the_kernel_on_a_gpu() -> None:
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_call_of_the_kernel_on_a_gpu(causal: bool) -> None:
     """Tensors without contents say which operator is called, and that it takes the arguments."""
     if not attention.HAS_KERNEL:
         pytest.skip("this torch has no variable-length kernel")
@@ -119,12 +124,12 @@ def test_the_call_of_the_kernel_on_a_gpu() -> None:
 
     with FakeTensorMode(), Watch():
         q, k, v = (torch.empty(2, heads, 32, 16, dtype=torch.bfloat16, device="cuda") for heads in (4, 2, 2))
-        out = attend_documents(q, k, v, torch.empty(6, dtype=torch.int32, device="cuda"), 32)
+        out = attend_documents(q, k, v, torch.empty(6, dtype=torch.int32, device="cuda"), 32, causal)
     assert out.shape == q.shape
     assert out.dtype == q.dtype
     arguments = called["torch_attn._varlen_attn.default"]
     assert [tuple(x.shape) for x in arguments[:5]] == [(64, 4, 16)] * 3 + [(6,)] * 2
-    assert list(arguments[5:8]) == [32, 32, True]  # causal
+    assert list(arguments[5:8]) == [32, 32, causal]
 
 
 @pytest.mark.parametrize(("dtype", "kernel"), [(torch.float32, True), (torch.bfloat16, False)])
@@ -133,7 +138,7 @@ def test_a_mask_where_the_kernel_cannot_be_used(
 ) -> None:
     """It takes no float32, and torch 2.9 has none."""
     monkeypatch.setattr(attention, "HAS_KERNEL", kernel)
-    monkeypatch.setattr(attention, "attend_masked", lambda q, k, v, starts: "masked")
+    monkeypatch.setattr(attention, "attend_masked", lambda q, k, v, starts, causal: "masked")
     with FakeTensorMode():
         q, k, v = (torch.empty(2, heads, 32, 16, dtype=dtype, device="cuda") for heads in (4, 2, 2))
         assert attend_documents(q, k, v, torch.empty(6, dtype=torch.int32, device="cuda"), 32) == "masked"
@@ -144,4 +149,4 @@ def test_masked_attention_is_pytorchs_with_one_document_a_block() -> None:
     q, k, v = inputs(documents, 4, 2, torch.float32)
     right = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     for kernel in KERNELS.values():
-        torch.testing.assert_close(kernel(q, k, v, document_starts(documents)), right)
+        torch.testing.assert_close(kernel(q, k, v, document_starts(documents), True), right)

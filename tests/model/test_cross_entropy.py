@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgelm.model import cross_entropy as module
 from edgelm.model.cross_entropy import backward_logits, cross_entropy
@@ -143,3 +144,13 @@ def test_memory_is_that_of_a_chunk() -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     grown = float(done.stdout) / (1024 if sys.platform == "darwin" else 1)  # bytes there
     assert grown < 64, grown
+
+
+def test_no_gradient_is_computed_where_none_is_wanted() -> None:
+    hidden, head = torch.randn(6, 8), torch.nn.Parameter(torch.randn(5, 8))
+    targets, weights = torch.arange(6) % 5, torch.ones(6)
+    with FlopCounterMode(display=False) as learning:
+        cross_entropy(hidden, head, targets, weights)
+    with torch.no_grad(), FlopCounterMode(display=False) as scoring:
+        cross_entropy(hidden, head, targets, weights)
+    assert learning.get_total_flops() == 3 * scoring.get_total_flops() > 0

@@ -48,6 +48,7 @@ SETTINGS = {
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVING_SHARE", 0)
 
 
 def up_and_down(model: Decoder) -> dict[str, float]:
@@ -188,6 +189,7 @@ def test_the_best_weights_are_given_out(
 ) -> None:
     """Of two that are as good the earlier; only the best are kept."""
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVING_SHARE", 0)
     options: dict[str, Any] = {"validate_every": 4, "keep": 20}
     config = replace(CONFIG, select="best")
     model, _ = run(tmp_path / "best", tokenizer, config, validate=scripted(bits), **options)

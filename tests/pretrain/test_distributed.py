@@ -67,6 +67,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         artifacts.write_json(folder / name / ANSWERS, asdict(setup))  # nothing to be measured
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+        patch.setattr(loop, "SAVING_SHARE", 0)
         for strategy in ("ddp", "fsdp"):
             two_processes.run(folder / f"{strategy}-from-one", RICH, World(), STOP)
         (folder / "runs.json").write_text(json.dumps(jobs), encoding="utf-8")

@@ -2,6 +2,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,7 @@ def test_divergence_stops_with_a_sentence(
     spoil: Callable[[Decoder], None],
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVING_SHARE", 0)
     model, packer = setting(tokenizer)
     before_batch(packer, 3, lambda: spoil(model))
     with pytest.raises(EdgelmError) as error:
@@ -125,7 +127,7 @@ def test_divergence_stops_with_a_sentence(
     good = tmp_path / "checkpoint-00000003"
     assert str(error.value) == (
         f"{tmp_path}: the loss is not a number at step 3. The last good checkpoint is {good}. "
-        "Run again with a lower --learning-rate."
+        "Run again with a lower --learning-rate, which begins anew."
     )
     assert error.value.exit_code == 1
     assert folders(tmp_path, "checkpoint-") == ["checkpoint-00000002", good.name]
@@ -309,3 +311,50 @@ def test_threads_are_those_of_the_run(tmp_path: Path, tokenizer: TextTokenizer) 
     seen.append(torch.get_num_threads())
     torch.set_num_threads(before)
     assert seen == [1, 2]
+
+
+def test_compiling_ends_with_the_run(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    """Or a trained model is compiled anew for each length of a text."""
+    answer(tmp_path, CONFIG)
+    model, packer = setting(tokenizer)
+    compiled = [False]
+    before_batch(packer, 1, lambda: compiled.append(_compiled(model)))
+    config = replace(CONFIG, steps=2, compile="on")
+    train(model, packer, config, tmp_path, Progress(silent=True), "")
+    assert compiled[-1]
+    assert not _compiled(model)
+
+
+def _compiled(model: Decoder) -> bool:
+    return any(layer._compiled_call_impl is not None for layer in model.model.layers)
+
+
+def test_a_seed_of_any_size(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    run(tmp_path, tokenizer, replace(CONFIG, steps=2, seed=10**18, dropout=0.1))
+
+
+def test_slow_checkpoints_are_rarer(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes 0.05 s is not written again before a second has passed."""
+    written = []
+
+    def slow(run: loop.Run, *arguments: object) -> None:
+        written.append(run.step)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(loop, "save_checkpoint", slow)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    run(tmp_path / "slow", tokenizer)
+    assert written == [1, 20]
+    written.clear()
+    monkeypatch.setattr(loop, "SAVING_SHARE", 0)
+    run(tmp_path / "often", tokenizer)
+    assert written == list(range(1, 21))
+
+
+def test_a_finished_run_taken_up_again_keeps_its_speed(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    _, first = run(tmp_path, tokenizer)
+    _, again = run(tmp_path, tokenizer)
+    assert (again["tokens_per_second"], again["mfu"]) == (first["tokens_per_second"], first["mfu"])
+    assert again["mfu"] > 0

@@ -187,4 +187,4 @@ def test_the_command_proposed_can_be_pasted(corpus: Path, tokenizer_dir: Path, t
 
 def test_a_plan_needs_no_output_but_a_new_model(corpus: Path, tokenizer_dir: Path) -> None:
     arguments = ["pretrain", str(corpus), str(tokenizer_dir), "--plan", "--init-from", "base"]
-    assert "--plan is for a new model" in str(CliRunner().invoke(app, arguments).exception)
+    assert "--init-from does nothing with --plan" in str(CliRunner().invoke(app, arguments).exception)

@@ -220,7 +220,7 @@ def test_nano_is_the_preset_unless_another_is_named(corpus: Path, tokenizer_dir:
     before = (trained / "model.safetensors").stat().st_mtime_ns
     pretrain(corpus, tokenizer_dir, trained, config=CONFIG, progress=said)
     assert (trained / "model.safetensors").stat().st_mtime_ns == before
-    assert said.lines == []
+    assert said.lines == [f"{trained} was made before with the same settings from the same inputs"]
 
 
 def test_how_often_the_best_is_looked_for_decides_the_weights(
@@ -287,3 +287,19 @@ def test_compiled_layers_learn_the_same(
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], abs=2e-3)
     bits = [one["validation_bits_per_byte"] for one in results]
     assert bits[0] == pytest.approx(bits[1], abs=5e-3)
+
+
+def test_a_language_without_validation_text_is_said(
+    tmp_path: Path, corpus: Path, tokenizer_dir: Path
+) -> None:
+    own = tmp_path / "corpus"
+    shutil.copytree(corpus, own)
+    for file in (own / "data" / "xho").glob("validation-*"):
+        file.unlink()
+    manifest = json.loads((own / "manifest.json").read_text(encoding="utf-8"))
+    manifest["languages"]["xho"]["splits"]["validation"] = {"documents": 0, "bytes": 0}
+    (own / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    said = Said(1)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(own, tokenizer_dir, tmp_path / "base", config=CONFIG, progress=said)
+    assert said.says("no validation text in xho: the figures are of the others")

@@ -74,7 +74,8 @@ def test_memory_and_cache_bound_the_sequences_at_a_time(
     config = TrainConfig(steps=1, precision="fp32", compile="off")
     monkeypatch.setattr(probe, "measured_peak", lambda *machine: 1e11)
     row = probe.activation_bytes(SHAPE, 128, torch.float32)
-    for free, wanted in ((0, 1), (12.5 * row, 3)):
+    kept = 12 * SHAPE.parameters  # gradients and the optimisers' state
+    for free, wanted in ((0, 1), (kept + 12.5 * row, 3)):
         monkeypatch.setattr(probe, "free_memory", lambda device, free=free: free)
         assert measure(config, model, 128, 10**6).micro_batch == wanted
     monkeypatch.setattr(probe, "free_memory", lambda device: 10**15)
@@ -184,3 +185,33 @@ def test_activations_take_what_is_foreseen(preset: str, dtype: str, recompute: b
     code = MEMORY.format(preset=preset, dtype=dtype, recompute=recompute, rows=16)
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 2 / 3 < float(found.stdout) < 3 / 2
+
+
+COMPILING = """
+import sys
+from edgelm.model.config import ModelConfig
+from edgelm.model.decoder import Decoder
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.probe import compiles, measure
+print(compiles("cpu"))
+measure(TrainConfig(steps=1, compile="on"), Decoder(ModelConfig(512, 64, 128, 1, 4, 2, 32)), 32, 2)
+"""
+
+
+def test_layers_that_cannot_be_compiled_are_told_before_the_first_step(tmp_path: Path) -> None:
+    broken = {**os.environ, "CXX": "/bin/false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    found = subprocess.run(
+        [sys.executable, "-c", COMPILING], env=broken, capture_output=True, text=True, check=False
+    )
+    assert found.stdout == "False\n"
+    assert "EdgelmError: the layers cannot be compiled on this machine." in found.stderr.splitlines()[-1]
+
+
+def test_passes_of_equal_size(model: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 32 sequences of which 26 fit, 16 at a time: a last pass of 6 would be compiled for itself."""
+    monkeypatch.setattr(probe, "measured_peak", lambda *machine: 1e11)
+    monkeypatch.setattr(probe, "THREAD_TOKENS", 26 * 128)
+    config = TrainConfig(steps=1, precision="fp32", compile="off")
+    monkeypatch.setattr(probe, "faster_threads", lambda dtype: 1)
+    assert measure(config, model, 128, 32).micro_batch == 16
+    assert measure(config, model, 128, 26).micro_batch == 26

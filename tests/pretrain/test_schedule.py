@@ -26,6 +26,11 @@ def test_the_rate_of_short_runs_and_other_decays() -> None:
         assert all(0 < rate <= 0.01 for rate in rates)
 
 
+def test_the_fall_begins_after_the_warm_up() -> None:
+    rates = [learning_rate(at, replace(HUNDRED, steps=30)) for at in range(30)]
+    assert rates[19:] == pytest.approx([0.01, *(0.001 * left for left in range(10, 0, -1))])
+
+
 @pytest.mark.parametrize(("at", "rate"), [(0, 0.0005), (19, 0.01), (20, 0.01), (60, 0.0055), (100, 0.001)])
 def test_a_cosine_falls_to_a_tenth(at: int, rate: float) -> None:
     assert learning_rate(at, replace(HUNDRED, schedule="cosine")) == pytest.approx(rate, rel=1e-9)

@@ -19,7 +19,8 @@ from filelock import FileLock
 from edgelm import artifacts
 from edgelm.corpus.shards import languages_of, read_texts
 from edgelm.errors import BadInput, EdgelmError
-from edgelm.pretrain.tokens import FOLDER, TokenShard, tokenised
+from edgelm.pretrain import tokens
+from edgelm.pretrain.tokens import FOLDER, TokenShard, batches, tokenised
 from edgelm.progress import Progress
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -278,3 +279,14 @@ def test_no_documents(tmp_path: Path, own: Path, tokenizer: TextTokenizer) -> No
     with pytest.raises(BadInput, match=r"has no training documents\. Build it from more text\."):
         tokenised(own, ["ven"], tokenizer, tmp_path / "tokens")
     assert set(tokenised(own, ["ven", *languages_of(own)], tokenizer, tmp_path / "tokens")) == set(SIZES)
+
+
+def test_long_documents_are_encoded_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoding takes many times the memory of the text."""
+    monkeypatch.setattr(tokens, "BATCH", 4)
+    monkeypatch.setattr(tokens, "BATCH_CHARACTERS", 10)
+    lengths = [1, 2, 3, 1, 1, 9, 2, 30, 1]
+    texts = ["x" * length for length in lengths]
+    found = list(batches(iter(texts)))
+    assert [list(map(len, batch)) for batch in found] == [[1, 2, 3, 1], [1, 9], [2, 30], [1]]
+    assert list(batches([])) == []

@@ -2,44 +2,17 @@ import json
 import os
 import re
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
+from made_up_tasks import MOOD, line, told, write_task
 
 from edgelm import resources
 from edgelm.errors import BadInput
-from edgelm.tasks.classification import Example, load_task
-
-TASK: dict[str, Any] = {
-    "name": "mood",
-    "family": "classification",
-    "licence": "CC0-1.0",
-    "attribution": "nobody",
-    "folder": "data",
-    "files": {"train": "{language}/train.jsonl", "test": "{language}/test.jsonl"},
-    "languages": {"zul": "zulu", "eng": "english"},
-    "fields": {"text": "sentence", "label": "mood"},
-    "labels": ["glad", "sad"],
-}
-
-
-def write(folder: Path, contents: dict[str, str | bytes], /, **changes: Any) -> Path:
-    for name, text in contents.items():
-        path = folder / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    value = {key: one for key, one in (TASK | changes).items() if one is not None}
-    (folder / "mood.yaml").write_text(json.dumps(value))
-    return folder / "mood.yaml"
-
-
-def line(text: object, label: object = "glad", **more: object) -> str:
-    return json.dumps({"sentence": text, "mood": label} | more, ensure_ascii=False) + "\n"
-
+from edgelm.tasks.examples import Labelled
+from edgelm.tasks.task import load_task
 
 FILES = {
-    "zulu/train.jsonl": line("Ngiyajabula") + "\n" + line("Ngidabukile", "sad"),
+    "zulu/train.jsonl": line("Ngiyajabula") + "\n" + line("Ngidabukile ", "sad"),
     "english/train.jsonl": "\ufeff" + line("I am  glad\u0000 e\u0302"),
     "zulu/test.jsonl": line("Yebo"),
     "english/test.jsonl": "",
@@ -47,26 +20,27 @@ FILES = {
 
 
 def test_examples_by_language_in_order_of_code(tmp_path):
-    task = load_task(write(tmp_path, FILES))
-    assert task.examples("train") == [
-        Example("I am glad ê", "glad", "eng"),
-        Example("Ngiyajabula", "glad", "zul"),
-        Example("Ngidabukile", "sad", "zul"),
+    task = load_task(write_task(tmp_path, FILES))
+    found = task.examples("train")
+    assert found == [
+        Labelled("I am glad ê", "glad", "eng"),
+        Labelled("Ngiyajabula", "glad", "zul"),
+        Labelled("Ngidabukile", "sad", "zul"),
     ]
+    assert [one.line for one in found] == [1, 1, 3]
     assert [one.language for one in task.examples("train", ["zul"])] == ["zul", "zul"]
     assert task.inputs() == sorted(tmp_path / "data" / name for name in FILES)
-    assert "folder" not in task.config()
     json.dumps(task.config())
 
 
 def test_one_file_whose_records_say_their_split(tmp_path):
     lines = "".join(line(name, split=name) for name in ("train", "test", "validation", "train", "spare"))
-    path = write(
+    path = write_task(
         tmp_path,
         {"zulu.jsonl": lines},
         files="{language}.jsonl",
         languages={"zul": "zulu"},
-        fields=TASK["fields"] | {"split": "split"},
+        fields=MOOD["fields"] | {"split": "split"},
     )
     task = load_task(path)
     assert Counter(one.text for one in task.examples("train")) == {"train": 2}
@@ -75,16 +49,62 @@ def test_one_file_whose_records_say_their_split(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ending", "text"),
+    ("ending", "text", "quotes"),
     [
-        ("tsv", 'id\tmood\tsentence\n1\tglad\t"Yebo, ndoda\n2\tsad\tCha\n'),
-        ("csv", 'id,mood,sentence\r\n1,glad,"""Yebo, ndoda"\r\n2,sad,Cha\r\n'),
+        ("tsv", 'id\tmood\tsentence\n1\tglad\t"Yebo, ndoda\n2\tsad\tCha\n', False),
+        ("tsv", 'id\tmood\tsentence\n1\tglad\t"""Yebo, ndoda"\n2\tsad\tCha\n', True),
+        ("csv", 'id,mood,sentence\r\n1,glad,"""Yebo, ndoda"\r\n2,sad,Cha\r\n', False),
     ],
 )
-def test_tables(tmp_path, ending, text):
-    path = write(tmp_path, {f"a.{ending}": text}, files={"train": f"a.{ending}"}, languages={"zul": ""})
-    found = [(one.text, one.label) for one in load_task(path).examples("train")]
-    assert found == [('"Yebo, ndoda', "glad"), ("Cha", "sad")]
+def test_tables(tmp_path, ending, text, quotes):
+    path = write_task(
+        tmp_path, {f"a.{ending}": text}, files={"train": f"a.{ending}"}, languages={"zul": "x"}, quotes=quotes
+    )
+    found = [(one.text, one.label, one.line) for one in load_task(path).examples("train")]
+    assert found == [('"Yebo, ndoda', "glad", 2), ("Cha", "sad", 3)]
+
+
+def test_text_of_two_columns(tmp_path):
+    path = write_task(
+        tmp_path,
+        {"a.tsv": "head\tbody\tmood\nUp\tand away\tglad\n\tonly this\tsad\n\t\tsad\n"},
+        files={"train": "a.tsv"},
+        fields={"text": ["head", "body"], "label": "mood"},
+        languages={"zul": "x"},
+    )
+    found, reported = told(load_task(path), "train", "zul")
+    assert [one.text for one in found] == ["Up\nand away", "only this"]
+    assert [error.line for error in reported] == [4]
+    assert "no text in the fields head, body" in str(reported[0])
+
+
+def test_labels_by_what_the_publisher_calls_them(tmp_path):
+    lines = line("a", 0) + line("b", "1") + line("c", True) + line("d", "glad")
+    path = write_task(
+        tmp_path, {"a.jsonl": lines}, files={"train": "a.jsonl"}, labels={"0": "sad", "1": "glad"}
+    )
+    task = load_task(path)
+    found, reported = told(task, "train", "zul")
+    assert task.labels == ("sad", "glad")
+    assert [one.label for one in found] == ["sad", "glad"]
+    assert [(error.line, "Known: 0, 1." in str(error)) for error in reported] == [(3, True), (4, True)]
+
+
+def test_what_a_model_answers(tmp_path):
+    task = load_task(
+        write_task(
+            tmp_path,
+            FILES | {"zulu/train.jsonl": line("Cha", "very_sad")},
+            labels=["glad", "very_sad"],
+            verbalisers={"zul": {"very_sad": "ngidabukile"}, "eng": {"glad": "happy"}},
+        )
+    )
+    example = task.examples("train", ["zul"])[0]
+    assert example.label == "very_sad"
+    assert (task.answer(example), task.answer(example, native=True)) == ("very sad", "ngidabukile")
+    assert task.choices(example) == ("happy", "very sad")
+    assert task.choices(example, native=True) == ("happy", "ngidabukile")
+    assert task.answer(example) in task.choices(example)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +118,18 @@ def test_tables(tmp_path, ending, text):
         ("a.jsonl", line(5), 1, "no text in the field 'sentence'"),
         ("a.jsonl", line("a", "angry"), 1, "unknown label 'angry'"),
         ("a.jsonl", line("a", ["glad"]), 1, "unknown label ['glad']"),
-        ("a.tsv", "sentence\tmood\na\tglad\nb\n", 3, "unknown label None"),
+        ("a.tsv", "sentence\tmood\na\tglad\nb\n", 3, "has 1 cell, not 2"),
+        ("a.tsv", "sentence\tmood\na\tglad\nb\tc\tsad\n", 3, "has 3 cells, not 2"),
         ("a.tsv", b"sentence\tmood\n\xff\tglad\n", 2, "not UTF-8"),
-        ("a.tsv", "text\tmood\na\tglad\n", 2, "no text in the field 'sentence'"),
+        ("a.tsv", "text\tmood\na\tglad\n", 1, "no column 'sentence'"),
         ("a.csv", 'sentence,mood\n"two\nlines",glad\nb,angry\n', 4, "unknown label 'angry'"),
+        ("a.csv", 'sentence,mood\na,glad\n"two\nlines",angry\nb,sad\n', 3, "unknown label 'angry'"),
+        ("a.csv", 'sentence,mood\na,glad\n"b,glad\nc,sad\n', 3, "not CSV"),
         ("a.csv", "sentence,mood\n" + "x" * 200_000 + ",glad\n", 2, "not CSV"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, name, data, number, problem):
-    path = write(tmp_path, {name: data}, files={"train": name}, languages={"zul": ""})
+    path = write_task(tmp_path, {name: data}, files={"train": name}, languages={"zul": "x"})
     with pytest.raises(BadInput) as caught:
         load_task(path).examples("train")
     assert str(caught.value).startswith(f"{tmp_path / 'data' / name}, line {number}: {problem}")
@@ -120,66 +143,10 @@ def test_a_bad_line_is_named(tmp_path, name, data, number, problem):
     [({}, "no such file"), ({"zulu/train.jsonl/x": ""}, "cannot be read")],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, files, problem):
-    path = write(tmp_path, files)
+    path = write_task(tmp_path, files)
     with pytest.raises(BadInput, match=problem) as caught:
         load_task(path).examples("train", ["zul"])
     assert caught.value.file == tmp_path / "data" / "zulu" / "train.jsonl"
-
-
-def test_a_split_or_language_the_task_does_not_have(tmp_path):
-    task = load_task(write(tmp_path, FILES))
-    with pytest.raises(BadInput, match=r"'mood' has no validation split. Choose one of: train, test\."):
-        task.examples("validation")
-    with pytest.raises(BadInput, match=r"'mood' has no language ven. It has: zul, eng\."):
-        task.examples("train", ["zul", "ven"])
-    with pytest.raises(BadInput, match="'mood' has no test examples"):
-        task.examples("test", ["eng"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"family": "translation"}, "family 'translation' is not known"),
-        ({"family": None}, "no key 'family'"),
-        ({"labels": None}, "no key 'labels'"),
-        ({"labels": [True, False]}, "label True is not text; put it in quotes"),
-        ({"fields": {"text": "a"}}, "no key 'label'"),
-        ({"files": {"train": "{lang}.jsonl"}}, "no key 'lang'"),
-        ({"files": {"train": 5}}, "int"),
-        ({"files": 5}, "int"),
-        ({"folder": 5}, "int"),
-        ({"languages": ["zul"]}, ""),
-    ],
-)
-def test_a_file_that_is_no_task(tmp_path, changes, problem):
-    path = write(tmp_path, {}, **changes)
-    with pytest.raises(BadInput) as caught:
-        load_task(path)
-    assert str(caught.value).startswith(f"{path}: is not a task (")
-    assert problem in str(caught.value)
-    assert str(caught.value).endswith("Start from corpus/tasks/topic.yaml.")
-
-
-def test_a_file_that_is_no_yaml(tmp_path):
-    (tmp_path / "a.yaml").write_text("name: a\nlabels: [\n")
-    with pytest.raises(BadInput, match=r"a.yaml, line 3: not YAML"):
-        load_task(tmp_path / "a.yaml")
-    (tmp_path / "b.yaml").touch()
-    with pytest.raises(BadInput, match=r"b\.yaml: is not a task"):
-        load_task(tmp_path / "b.yaml")
-    with pytest.raises(BadInput, match=r"c.yaml: no such file"):
-        load_task(tmp_path / "c.yaml")
-    with pytest.raises(BadInput, match=r"unknown task 'nothing'. Give a YAML file or one of: .*topic"):
-        load_task("nothing")
-
-
-def test_a_folder_named_by_a_variable(tmp_path, monkeypatch):
-    path = write(tmp_path, FILES, folder="${MOOD_DATA}/data")
-    monkeypatch.delenv("MOOD_DATA", raising=False)
-    with pytest.raises(BadInput, match="the environment variable MOOD_DATA is not set"):
-        load_task(path)
-    monkeypatch.setenv("MOOD_DATA", str(tmp_path))
-    assert len(load_task(path).examples("train")) == 3
 
 
 def test_the_topic_task_is_the_embedded_sample():
@@ -192,6 +159,8 @@ def test_the_topic_task_is_the_embedded_sample():
     assert not texts[0] & texts[1] | texts[0] & texts[2] | texts[1] & texts[2]
     for code in task.languages:
         assert {one.label for one in count["train"] if one.language == code} == set(task.labels)
+    for one in count["test"]:
+        assert (task.prompt(one), task.answer(one)) == (one.text, one.label), "nothing around the text"
 
 
 @pytest.mark.skipif("EDGELM_DATA" not in os.environ, reason="EDGELM_DATA names no folder with labelled data")
@@ -201,10 +170,6 @@ def test_sib200_in_its_publishers_own_files():
     assert {one.label for one in train} == set(task.labels)
     assert Counter(one.language for one in validation) == dict.fromkeys(task.languages, 99)
     assert Counter(one.language for one in train) == dict.fromkeys(task.languages, 701)
+    assert task.prompt(train[0]) == train[0].text
     with pytest.raises(BadInput, match="no test split"):
         task.examples("test")
-
-
-def test_a_path_that_is_no_task_is_answered_with_the_tasks_there_are(tmp_path):
-    with pytest.raises(BadInput, match=r"Give a YAML file or one of: sib200, topic"):
-        load_task(tmp_path / "model")

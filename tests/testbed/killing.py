@@ -22,12 +22,12 @@ from edgelm.finetune.finetune import finetune
 from edgelm.pretrain import loop
 from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.pretrain import pretrain
-from edgelm.tasks.classification import load_task
+from edgelm.tasks.task import load_task
 
 if hasattr(os, "sched_setaffinity"):  # or two runs may find another number of threads to be faster
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 torch.set_num_threads(1)
-loop.CHECKPOINT_EVERY_S = 0.0
+loop.CHECKPOINT_EVERY_S = loop.SAVING_SHARE = 0
 for line in sys.stdin:
     job = json.loads(line)
     child = os.fork()

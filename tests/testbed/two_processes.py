@@ -115,6 +115,7 @@ def main(runs: Path) -> None:
             world = replace(joined, strategy=job["strategy"])
             folder = runs.parent / name
             loop.CHECKPOINT_EVERY_S = 0.0 if "stop" in job else 30.0
+            loop.SAVING_SHARE = 0
             model = run(folder, TrainConfig(**job["config"]), world, job.get("stop"))
             if world.main and "stop" not in job:
                 save_file(dict(model.state_dict()), folder / "weights.safetensors")

@@ -223,6 +223,17 @@ def test_a_vocabulary_smaller_than_the_bytes(tmp_path: Path, sample_corpus: Path
     assert TextTokenizer(tmp_path / "tokenizer").vocab_size == least
 
 
+def test_a_corpus_without_training_text(tmp_path: Path, sample_corpus: Path) -> None:
+    manifest = json.loads((sample_corpus / "manifest.json").read_text(encoding="utf-8"))
+    for language in manifest["languages"].values():
+        language["splits"]["train"] = {"documents": 0, "bytes": 0}
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(BadInput, match="has no training documents"):
+        train_tokenizer(tmp_path / "corpus", tmp_path / "tokenizer", vocab_size=512)
+    assert not (tmp_path / "tokenizer").exists()
+
+
 def test_a_folder_that_is_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"manifest\.json"):
         train_tokenizer(tmp_path, tmp_path / "tokenizer", vocab_size=512)

@@ -1,0 +1,152 @@
+"""`edgelm finetune --method head`: a decoder learns to label texts or words through one linear layer.
+
+It reads what it labels and nothing else, no prompt, and needs one pass for all labels of a sentence: this is
+how tagging is done on a device.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgelm import artifacts
+from edgelm.errors import BadInput
+from edgelm.evaluate.evaluate import score_task
+from edgelm.evaluate.predict import predict
+from edgelm.finetune.examples import ExampleSource
+from edgelm.model.card import model_card
+from edgelm.model.decoder import IGNORE, Decoder
+from edgelm.model.directory import load_model
+from edgelm.model.head_config import HeadConfig
+from edgelm.model.heads import Labeller, save_labeller, with_head
+from edgelm.model.labelling import encode
+from edgelm.pretrain.checkpoint import clear_checkpoints
+from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.loop import train
+from edgelm.pretrain.packing import Item, Packer
+from edgelm.progress import Progress
+from edgelm.runtime.torch_labeller import TorchLabeller
+from edgelm.tasks.classification import Classification
+from edgelm.tasks.examples import Labelled, Tagged
+from edgelm.tasks.tagging import Tagging
+from edgelm.tasks.task import Task
+from edgelm.tokenizer.special import PAD
+from edgelm.tokenizer.text import TextTokenizer
+
+
+def finetune_head(
+    model: Path,
+    task: Task[Any],
+    output: Path,
+    *,
+    config: TrainConfig,
+    languages: list[str] | None = None,
+    both_ways: bool = False,
+    validate_every: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a head, and the decoder below it, into `output`; returns validation scores and figures.
+
+    Args:
+        languages: train and validate on these languages of the task only.
+        both_ways: let tokens attend to those after them.
+        validate_every: steps between two validations; with `config.select` "best", the weights of the best
+            are given out.
+
+    Raises:
+        BadInput: model or task is missing or damaged, or the task has neither labels nor tags.
+    """
+    progress = progress or Progress(silent=True)
+    head = head_of(task, both_ways)
+    text = TextTokenizer(model)
+
+    def work(partial: Path) -> dict[str, Any]:
+        labeller = with_head(load_model(model), head, config.seed)
+        shape = labeller.config
+        examples, held_out = (task.examples(split, languages) for split in ("train", "validation"))
+        progress.say(f"finetuning a head on {task.name}: {len(examples):,} examples")
+        items = [head_item(text, one, head, shape.context) for one in examples]
+        packer = Packer(
+            ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.id(PAD)
+        )
+
+        def scored(one: Labeller) -> dict[str, Any]:
+            return score_task(task, held_out, predict(TorchLabeller(one, text), task, held_out))
+
+        def error(one: Decoder) -> dict[str, float]:
+            assert isinstance(one, Labeller)
+            one.eval()
+            found = scored(one)
+            one.train()
+            by_language = found["languages"].items()
+            each = {code: round(1 - part[part["metric"]], 4) for code, part in by_language}
+            return {**each, "mean": round(1 - found[found["metric"]], 4)}
+
+        figures = train(
+            labeller,
+            packer,
+            config,
+            partial,
+            progress,
+            "finetuning",
+            validate=error if validate_every else None,
+            validate_every=validate_every,
+            epoch_tokens=sum(len(item.ids) for item in items),
+            measures="validation error",
+        )
+        labeller.to("cpu")
+        figures["tasks"] = {task.name: scored(labeller)}
+        card = model_card(
+            f"edgelm, a head for {task.name}", sorted({one.language for one in examples}), {}, shape
+        )
+        save_labeller(labeller, model, partial, card)
+        return figures
+
+    provenance, _ = artifacts.build(
+        output,
+        command="finetune",
+        config={
+            "method": "head",
+            "both_ways": both_ways,
+            "tasks": [task.config()],
+            "languages": languages,
+            "validate_every": validate_every,
+            **config.decisive(),
+        },
+        inputs=[model, *task.inputs(("train", "validation"))],
+        work=work,
+        clean=clear_checkpoints,
+        say=progress.say,
+    )
+    return provenance["results"]
+
+
+def head_of(task: Task[Any], both_ways: bool) -> HeadConfig:
+    """The head that a task asks for.
+
+    Raises:
+        BadInput: it has neither labels nor tags.
+    """
+    if isinstance(task, Tagging):
+        return HeadConfig("token", task.tags, both_ways, task.scheme)
+    if isinstance(task, Classification):
+        return HeadConfig("sequence", task.labels, both_ways)
+    raise BadInput(
+        f"the task '{task.name}' has no labels for a head",
+        remedy="choose a task of classification or tagging",
+    )
+
+
+def head_item(tokenizer: TextTokenizer, example: Labelled | Tagged, head: HeadConfig, context: int) -> Item:
+    """An example whose targets are numbers of labels where labels are asked for, `IGNORE` elsewhere."""
+    number = {label: place for place, label in enumerate(head.labels)}
+    ids, places = encode(tokenizer, example, context)
+    targets = np.full(len(ids), IGNORE, dtype=np.int64)
+    targets[places] = [number[label] for label in true_labels(example)]
+    return Item(np.asarray(ids, dtype=np.int64), targets)
+
+
+def true_labels(example: Labelled | Tagged) -> Sequence[str]:
+    """What `LabelModel.label` should say."""
+    return example.tags if isinstance(example, Tagged) else [example.label]

@@ -1,0 +1,69 @@
+"""`edgelm finetune --method linear | crf`: models that train in seconds and need no decoder.
+
+They are the smallest thing that may work, saved and evaluated as the others are.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from edgelm import artifacts
+from edgelm.errors import BadInput
+from edgelm.evaluate.evaluate import score_task
+from edgelm.evaluate.predict import predict
+from edgelm.finetune.crf import train_crf
+from edgelm.finetune.linear import train_linear
+from edgelm.model.crf import save_crf
+from edgelm.model.linear import save_linear
+from edgelm.progress import Progress
+from edgelm.runtime.labeller import CrfModel, LabelModel, LinearModel
+from edgelm.tasks.classification import Classification
+from edgelm.tasks.tagging import Tagging
+from edgelm.tasks.task import Task
+
+Method = Literal["linear", "crf"]
+SUITS = {"linear": Classification, "crf": Tagging}
+
+
+def finetune_small(
+    task: Task[Any],
+    output: Path,
+    method: Method,
+    *,
+    languages: list[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train into `output`; returns the scores on validation, which also chose among a few settings.
+
+    Raises:
+        BadInput: the method does not suit the task, or its files are missing or damaged.
+        MissingExtra: scikit-learn or sklearn-crfsuite is not installed.
+    """
+    progress = progress or Progress(silent=True)
+    if not isinstance(task, SUITS[method]):
+        suits = next((name for name, family in SUITS.items() if isinstance(task, family)), "full")
+        raise BadInput(f"--method {method} does not suit '{task.name}'", remedy=f"try --method {suits}")
+
+    def work(partial: Path) -> dict[str, Any]:
+        train, held_out = (task.examples(split, languages) for split in ("train", "validation"))
+        progress.say(f"training {method} on {task.name}: {len(train):,} examples")
+        model: LabelModel
+        save: Callable[[Path], None]
+        if method == "linear":
+            linear = train_linear(train, held_out, task=task.name)
+            model, save = LinearModel(linear), lambda folder: save_linear(linear, folder)
+        else:
+            crf = train_crf(train, held_out, task=task.name)
+            model, save = CrfModel(crf), lambda folder: save_crf(crf, folder)
+        save(partial)
+        return {"tasks": {task.name: score_task(task, held_out, predict(model, task, held_out))}}
+
+    provenance, _ = artifacts.build(
+        output,
+        command="finetune",
+        config={"method": method, "tasks": [task.config()], "languages": languages},
+        inputs=task.inputs(("train", "validation")),
+        work=work,
+        say=progress.say,
+    )
+    return provenance["results"]

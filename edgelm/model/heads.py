@@ -1,0 +1,59 @@
+"""A decoder that labels instead of writing: one linear layer on its final hidden states.
+
+Saved as transformers' LlamaForSequenceClassification or LlamaForTokenClassification. Of a head that was
+trained with attention both ways transformers knows nothing: it would read the text from left to right.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgelm.model.config import ModelConfig, read_config
+from edgelm.model.decoder import Attention, Decoder, Linear
+from edgelm.model.directory import load_weights, save_model
+from edgelm.model.head_config import HeadConfig
+
+
+class Labeller(Decoder):
+    """A decoder with a head in place of the embedding's second use.
+
+    Its logits are [B, T, labels]; the targets of its loss are numbers of labels, `IGNORE` where none is asked
+    for.
+    """
+
+    def __init__(self, config: ModelConfig, head: HeadConfig):
+        super().__init__(config)
+        self.head = head
+        self.score = Linear(config.hidden_size, len(head.labels))
+        for part in self.modules():
+            if isinstance(part, Attention):
+                part.causal = not head.both_ways
+
+    @property
+    def output(self) -> Tensor:
+        return self.score.weight
+
+
+def with_head(decoder: Decoder, head: HeadConfig, seed: int = 0) -> Labeller:
+    """A labeller with the weights of a decoder, and a head that knows nothing yet."""
+    model = Labeller(decoder.config, head)
+    model.model.load_state_dict(decoder.model.state_dict())
+    nn.init.normal_(model.score.weight, std=0.02, generator=torch.Generator().manual_seed(seed))
+    return model.train(decoder.training)
+
+
+def save_labeller(model: Labeller, tokenizer: Path, directory: Path, card: str) -> None:
+    """Write a model directory with the head's weights and labels."""
+    save_model(model, tokenizer, directory, card, model.head.to_hugging_face())
+
+
+def load_labeller(directory: Path, head: HeadConfig) -> Labeller:
+    """The labeller in a model directory, in float32 on the CPU, in evaluation mode.
+
+    Raises:
+        BadInput: a file is missing or damaged, or the weights do not fit `config.json`.
+    """
+    model = Labeller(read_config(directory), head)
+    load_weights(model, directory)
+    return model.eval()

@@ -1,0 +1,56 @@
+"""Labelled texts and tagged sentences as a head reads them, and labels as its logits give them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgelm.model.head_config import HeadConfig
+from edgelm.tasks.examples import Labelled, Tagged
+from edgelm.tokenizer.text import TextTokenizer
+from edgelm.tokenizer.words import encode_words
+
+
+def encode(tokenizer: TextTokenizer, example: Labelled | Tagged, context: int) -> tuple[list[int], list[int]]:
+    """Ids of an example after BOS, and the places whose logits are asked for.
+
+    A text asks at its last token; one too long for the context loses its end, since news begins with what it
+    is about. A sentence asks at the last token of each word.
+
+    Raises:
+        ValueError: a sentence has more words than the context has tokens.
+    """
+    if isinstance(example, Tagged):
+        ids, ends = encode_words(tokenizer, example.words, context - 1)
+        return [tokenizer.bos, *ids], [end + 1 for end in ends]
+    ids = [tokenizer.bos, *tokenizer.encode(example.text)[: context - 1]]
+    return ids, [len(ids) - 1]
+
+
+def decode(logits: np.ndarray, head: HeadConfig) -> list[str]:
+    """The likeliest labels of logits [N, labels]; with the scheme `bio`, the likeliest sequence in which no
+    `I-X` follows anything but `B-X` or `I-X` (Viterbi)."""
+    if head.scheme != "bio":
+        return [head.labels[number] for number in logits.argmax(-1)]
+    allowed = transitions(head.labels)
+    scores = logits[0] + np.where([label.startswith("I-") for label in head.labels], -np.inf, 0.0)
+    back = np.zeros(logits.shape, dtype=np.int64)
+    for place in range(1, len(logits)):
+        reached = scores[:, None] + allowed
+        back[place] = reached.argmax(0)
+        scores = reached.max(0) + logits[place]
+    number = int(scores.argmax())
+    path = [number]
+    for place in range(len(logits) - 1, 0, -1):
+        number = int(back[place, number])
+        path.append(number)
+    return [head.labels[number] for number in reversed(path)]
+
+
+def transitions(labels: Sequence[str]) -> np.ndarray:
+    """0 where the second label may follow the first, minus infinity where not [labels, labels]."""
+    found = np.zeros((len(labels), len(labels)))
+    for after, label in enumerate(labels):
+        if label.startswith("I-"):
+            spans = (f"B-{label[2:]}", label)
+            found[:, after] = [0.0 if before in spans else -np.inf for before in labels]
+    return found

@@ -1,0 +1,133 @@
+"""Directories of small models that are no decoders: their config, weights, lists of text and card."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from edgelm.errors import BadInput
+from edgelm.languages import load_languages
+
+
+def read_config(directory: Path, model_type: str, version: int) -> dict[str, Any]:
+    """`config.json` of a model of one kind.
+
+    Raises:
+        BadInput: it is missing, damaged, of another kind or of a later version.
+    """
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput("no such file", file=path, remedy="give a model directory") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(
+            f"cannot be read ({type(error).__name__})", file=path, remedy="copy the model again"
+        ) from None
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != model_type:
+        raise BadInput(f"is of the kind {kind!r}, not '{model_type}'", file=path, remedy="give another model")
+    if config.get("version") != version:
+        raise BadInput(
+            f"is of version {config.get('version')!r}, this edgelm reads {version}",
+            file=path,
+            remedy="train the model again, or update edgelm",
+        )
+    return config
+
+
+def read_weights(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, which must have these names.
+
+    Raises:
+        BadInput: the file is missing or damaged.
+    """
+    try:
+        weights: dict[str, np.ndarray] = load_file(path)
+    except FileNotFoundError:
+        raise BadInput("no such file", file=path, remedy="copy the model again") from None
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadInput(
+            f"is not a safetensors file ({error})", file=path, remedy="copy the model again"
+        ) from None
+    if set(weights) != set(names):
+        raise BadInput(
+            f"holds {', '.join(sorted(weights)) or 'nothing'}, not {', '.join(names)}",
+            file=path,
+            remedy="copy the model again",
+        )
+    return weights
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file, ended by line feeds and nothing else.
+
+    Raises:
+        BadInput: the file is missing or not UTF-8.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogatepass")
+    except FileNotFoundError:
+        raise BadInput("no such file", file=path, remedy="copy the model again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"cannot be read ({type(error).__name__})", file=path, remedy="copy the model again"
+        ) from None
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def strings(values: Any) -> tuple[str, ...]:
+    """A JSON value that must be a list of text; raises `TypeError`."""
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise TypeError("not a list of text")
+    return tuple(values)
+
+
+def small_card(
+    name: str,
+    pipeline: str,
+    languages: Sequence[str],
+    about: Sequence[str],
+    run: Sequence[str],
+    figures: dict[str, Any],
+    limits: str,
+) -> str:
+    """A model card for a model that is no decoder."""
+    registry = load_languages()
+    tags = [registry[code].bcp47 if code in registry else code for code in languages]
+    rows = [
+        f"| {f'{key}, {inner}' if inner else key} | {value} |".replace("_", " ")
+        for key, values in figures.items()
+        for inner, value in (values.items() if isinstance(values, dict) else [("", values)])
+    ]
+    table = ["## Figures", "", "| what | value |", "| --- | --- |", *rows, ""] if rows else []
+    return "\n".join(
+        [
+            "---",
+            "library_name: edgelm",
+            f"pipeline_tag: {pipeline}",
+            *(["language:", *(f'- "{tag}"' for tag in tags)] if tags else []),
+            "---",
+            "",
+            f"# {name}",
+            "",
+            *about,
+            "",
+            "```python",
+            "from pathlib import Path",
+            *run,
+            "```",
+            "",
+            *table,
+            "## Limits",
+            "",
+            limits,
+            "Nobody who speaks these languages has reviewed what it answers. Do not use it to decide about",
+            "people.",
+            "",
+        ]
+    )
