@@ -21,7 +21,7 @@ def write_onnx(model: Path, folder: Path) -> None:
         MissingExtra: optimum is not installed.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    with _silence():
+    with silence():
         exporters = require("optimum.exporters.onnx", "export")
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             exporters.main_export(
@@ -34,7 +34,7 @@ def write_onnx(model: Path, folder: Path) -> None:
 
 def quantize_onnx(source: Path, folder: Path) -> None:
     """Quantise weights to 8 bits, activations when the model runs (onnxruntime's dynamic quantisation)."""
-    with _silence():
+    with silence():
         quantization = require("onnxruntime.quantization", "export")
         folder.mkdir()
         quantization.quantize_dynamic(
@@ -53,7 +53,7 @@ def _copy_beside(source: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """The exporter speaks of itself at length; its failures are exceptions."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

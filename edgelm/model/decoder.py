@@ -64,6 +64,7 @@ class Attention(nn.Module):
         self.v_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
         self.o_proj = Linear(config.heads * config.head_dim, config.hidden_size)
         self.causal = True
+        self.grouped = config.heads != config.kv_heads
 
     def forward(
         self,
@@ -86,7 +87,12 @@ class Attention(nn.Module):
             out = attend_documents(q, k, v, starts, new, self.causal)
         else:
             out = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=self.causal and mask is None and new > 1, enable_gqa=True
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                is_causal=self.causal and mask is None and new > 1,
+                enable_gqa=self.grouped,
             )
         return self.o_proj(out.transpose(1, 2).reshape(batch, new, -1)), (k, v)
 

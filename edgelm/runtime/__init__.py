@@ -60,6 +60,10 @@ def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel
     head = read_head(path)
     if head is None:
         return None
+    if (path / "model.onnx").exists():
+        from edgelm.runtime.onnx_labeller import OnnxLabeller
+
+        return OnnxLabeller.open(path, head, threads)
     from edgelm.extras import require
 
     require("torch", "train")
