@@ -160,7 +160,9 @@ def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progr
             for file, place in zip(files, places, strict=True)
         ],
         speeds=decode_speed(files, progress),
-        baselines=evaluate_baselines(evaluation / "baselines", [chosen], split, progress)[chosen.name],
+        baselines=evaluate_baselines(evaluation / "baselines", [chosen], split, progress=progress)[
+            chosen.name
+        ],
         verification=verification,
         samples=_samples(files, corpus),
         missing=missing,

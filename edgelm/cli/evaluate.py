@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.options import Output, Quiet, print_table
+from edgelm.cli.options import Output, Quiet, print_table, require_metrics, split_codes, trained_languages
 
 
 def evaluate(
@@ -14,12 +14,15 @@ def evaluate(
     tasks: Annotated[list[str] | None, typer.Argument(help="Tasks by name or YAML file.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="A corpus to measure bits per byte on.")] = None,
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    languages: Annotated[
+        str | None, typer.Option(help="Only these of the tasks', as in zul,xho; by default the model's own.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure bits per byte on a corpus and scores on tasks, beside baselines."""
     from edgelm.errors import BadInput
+    from edgelm.evaluate.evaluate import clear_results, evaluate_baselines, write_results
     from edgelm.evaluate.evaluate import evaluate as work
-    from edgelm.evaluate.evaluate import evaluate_baselines, write_results
     from edgelm.evaluate.scores import ALL
     from edgelm.evaluate.tables import HEADER, cells
     from edgelm.evaluate.tables import rows as table_rows
@@ -32,17 +35,30 @@ def evaluate(
     if tasks:
         require("sklearn", "train")  # now, not after the model has been measured
     loaded = [load_task(task) for task in tasks or []]
+    require_metrics(loaded)
     progress = Progress(quiet=quiet)
-    found = work(model, output / "model", corpus=corpus, tasks=loaded, split=split, progress=progress)
+    codes = split_codes(languages) or trained_languages(model)
+    clear_results(output)
+    found = work(
+        model,
+        output / "model",
+        corpus=corpus,
+        tasks=loaded,
+        split=split,
+        languages=codes,
+        progress=progress,
+    )
     if found["bits_per_byte"]:
         rows = [[code, f"{value:.3f}"] for code, value in found["bits_per_byte"].items()]
         print_table(["language", "bits per byte"], rows)
     if loaded:
-        evaluate_baselines(output / "baselines", loaded, split, progress)
-        entries = write_results(output, [output / "model", output / "baselines"], loaded, split)
+        cheap = output / "baselines"
+        evaluate_baselines(cheap, loaded, split, codes, progress)
+        entries = write_results(output, [output / "model"], cheap, loaded, split, codes)
+        of = f" of {', '.join(codes)}" if codes else ""
         several = {one["task"] for one in entries if one["language"] == ALL}
         shown = [one for one in entries if one["language"] == ALL or one["task"] not in several]
         kept = [HEADER.index(name) for name in ("task", "system", "score", HEADER[-1])]
         rows = [[cells(row)[column] for column in kept] for row in table_rows(shown)]
-        print_table([HEADER[column] for column in kept], rows, f"{split}, with 95 % intervals")
+        print_table([HEADER[column] for column in kept], rows, f"{split}{of}, with 95 % intervals")
         print(f"each language, further metrics and chance: {output}/results.md, also as .tex and .json")

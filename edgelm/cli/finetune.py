@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgelm.cli.options import Output, Precision, Quiet, Seed, print_table, refuse_unused, split_codes
+from edgelm.cli.options import (
+    Output,
+    Precision,
+    Quiet,
+    Seed,
+    print_table,
+    refuse_unused,
+    require_metrics,
+    split_codes,
+)
 
 BATCH = {"full": 32, "head": 8}
 
@@ -67,6 +76,7 @@ def finetune(
     if not names:
         raise BadInput("no task was given", remedy="name one, as in: edgelm finetune MODEL topic -o OUT")
     tasks = [load_task(name) for name in names]
+    require_metrics(tasks)
     if method != "full" and len(tasks) > 1:
         raise BadInput(f"--method {method} takes one task at a time", remedy=f"leave {names[1]} out")
     progress, codes = Progress(quiet=quiet), split_codes(languages)
@@ -82,7 +92,7 @@ def finetune(
 
         config = TrainConfig(
             steps=steps,
-            batch=batch or BATCH[method],
+            batch=BATCH[method] if batch is None else batch,
             learning_rate=learning_rate,
             dropout=dropout,
             seed=seed,
@@ -113,4 +123,7 @@ def finetune(
         ]
         for name, one in found["tasks"].items()
     ]
-    print_table(["task", "metric", "score", "95 %", "items"], rows, "Validation")
+    if rows:
+        print_table(["task", "metric", "score", "95 %", "items"], rows, "Validation")
+    else:
+        print("There is no validation split in these languages, so there is no score.")

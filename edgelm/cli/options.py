@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from edgelm.tasks.task import Task
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; made whole or not at all.")]
 Quiet = Annotated[
@@ -54,3 +57,25 @@ def split_codes(codes: str | None) -> list[str] | None:
     from edgelm.languages import get_language
 
     return [get_language(code.strip()).code for code in codes.split(",")] if codes else None
+
+
+def require_metrics(tasks: "Sequence[Task[Any]]") -> None:
+    """Raise `MissingExtra` now, not after a model has been trained, where a score wants a package."""
+    from edgelm.extras import require
+    from edgelm.tasks.tagging import Tagging
+
+    for task in tasks:
+        if isinstance(task, Tagging) and task.scheme == "bio":
+            require("seqeval", "evaluate")
+        if task.family in ("generation", "chat"):
+            require("sacrebleu", "evaluate")
+            require("rouge_score", "evaluate")
+
+
+def trained_languages(model: Path) -> list[str] | None:
+    """The languages that a model was finetuned on with `--languages`, if it was."""
+    from edgelm.artifacts import read_provenance
+
+    found = read_provenance(model) if model.is_dir() else None
+    languages = found["config"].get("languages") if found and found.get("command") == "finetune" else None
+    return languages or None

@@ -154,10 +154,12 @@ def pretrain(
         require("tensorboard", "tensorboard")
     planned = {"corpus", "tokenizer", "output", "plan", "budget", "quiet", "help"}
     extending = (bool(extend_languages), "without --extend-languages")
+    if plan:
+        unplanned = [name for name in context.params if name not in planned]
+        refuse_unused(context, dict.fromkeys(unplanned, (False, "with --plan")))
     refuse_unused(
         context,
         {
-            **{name: (not plan, "with --plan") for name in context.params if name not in planned},
             "budget": (plan, "without --plan"),
             "new_tokens": extending,
             "replay": extending,

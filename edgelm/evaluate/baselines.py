@@ -132,7 +132,7 @@ def baselines(family: str, examples: Sequence[Any] = ()) -> dict[str, Baseline]:
         raise BadInput(f"no family of tasks is called '{family}'", remedy=f"known: {', '.join(FAMILIES)}")
     found = dict(FAMILIES[family])
     if family == "generation" and examples:
-        data = all("relation" in one.parts for one in examples)
+        data = all({"entity", "relation", "value"} <= one.parts.keys() for one in examples)
         if not data:
             del found["template"]
         if data or any(one.source for one in examples):

@@ -22,8 +22,8 @@ def predict(
 ) -> list[Any]:
     """A label, tags, a text or the place of an option for each example.
 
-    A model with a head labels. One that writes ranks the answers of a task that has some (the likeliest
-    answer, END included, decides) and else writes the likeliest text, token by token.
+    A model with a head labels. One that writes ranks the answers of a task that has some by their summed
+    log-likelihood, END included, and else writes the likeliest text, token by token.
 
     Raises:
         BadInput: the model cannot do the task.
@@ -43,30 +43,48 @@ def predict(
             f"{model.name} writes, and '{task.name}' asks for a tag a word",
             remedy=f"finetune a head: edgelm finetune MODEL {task.name} --method head",
         )
+    if ranks(task, examples):
+        return rank(model, task, examples, step)[0]
     predicted = []
     for example in examples:
-        predicted.append(_answer(model, task, example))
+        predicted.append(write(model, task.prompt(example)))
         if step:
             step(1)
     return predicted
 
 
-def _answer(model: LanguageModel, task: Task[Any], example: Example) -> Any:
-    answers = task.choices(example)
-    if answers is None:
-        return write(model, task.prompt(example))
-    place = int(answer_scores(model, task.prompt(example), answers).argmax())
-    return place if isinstance(example, Choice) else task.labels[place]
+def ranks(task: Task[Any], examples: Sequence[Any]) -> bool:
+    """Whether the task has known answers to choose from."""
+    return bool(examples) and not isinstance(task, Tagging) and task.choices(examples[0]) is not None
 
 
-def answer_scores(model: LanguageModel, prompt: str, answers: Sequence[str]) -> np.ndarray:
-    """Summed log-likelihood in nats of each answer to a message: float64 [len(answers)].
+def rank(
+    model: LanguageModel, task: Task[Any], examples: Sequence[Any], step: Step | None = None
+) -> tuple[list[Any], list[Any]]:
+    """The answers of highest log-likelihood, summed and as the mean over tokens.
+
+    The sum favours short answers where a model has not learnt the task, the mean long ones.
+    """
+    found: tuple[list[Any], list[Any]] = ([], [])
+    for example in examples:
+        answers = task.choices(example) or ()
+        sums, lengths = answer_scores(model, task.prompt(example), answers)
+        for predicted, scores in zip(found, (sums, sums / lengths), strict=True):
+            place = int(scores.argmax())
+            predicted.append(place if isinstance(example, Choice) else task.labels[place])
+        if step:
+            step(1)
+    return found
+
+
+def answer_scores(model: LanguageModel, prompt: str, answers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Summed log-likelihood in nats of each answer to a message, and its tokens: two float64 [len(answers)].
 
     A message too long for the context loses its beginning, never its end or the answer.
     """
     choices = [[*model.tokenize(answer), model.end] for answer in answers]
     ids = model.message(model.tokenize(prompt), answer=max(map(len, choices)), context=model.context)
-    return model.score_choices(ids, choices)
+    return model.score_choices(ids, choices), np.array([len(choice) for choice in choices], dtype=np.float64)
 
 
 def write(model: LanguageModel, prompt: str) -> str:

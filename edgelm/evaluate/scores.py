@@ -21,6 +21,7 @@ def score(
     *,
     labels: tuple[str, ...] = (),
     scheme: str = "flat",
+    metric: str = "",
 ) -> dict[str, Any]:
     """Scores over all languages together, as `summarise` has them, and of each language under `languages`.
 
@@ -29,12 +30,14 @@ def score(
         predicted: for each example its label, its tags, the text written, or the place of the option chosen.
         labels: every label or tag of the task.
         scheme: of tags: `bio` or `flat`.
+        metric: the main one, where it is not the family's.
 
     Raises:
-        BadInput: nothing to score, another number of predictions or of tags, an unknown label.
+        BadInput: nothing to score, no such metric, another number of predictions or of tags, an unknown
+            label.
         MissingExtra: what the metric needs is not installed.
     """
-    found, main = count(examples, predicted, labels=labels, scheme=scheme)
+    found, main = count(examples, predicted, labels=labels, scheme=scheme, metric=metric)
     together = summarise(found, main)
     groups = by_language(examples)
     if len(groups) == 1:
@@ -53,6 +56,7 @@ def compare(
     *,
     labels: tuple[str, ...] = (),
     scheme: str = "flat",
+    metric: str = "",
 ) -> list[dict[str, Any]]:
     """Score several systems on the same items: entries of `edgelm.evaluate.tables`, by language and for all.
 
@@ -67,7 +71,7 @@ def compare(
         As `score` does.
     """
     counted = {
-        name: count(examples, predicted, labels=labels, scheme=scheme)
+        name: count(examples, predicted, labels=labels, scheme=scheme, metric=metric)
         for name, predicted in predictions.items()
     }
     groups = by_language(examples)
@@ -101,9 +105,24 @@ def compare(
 
 
 def count(
-    examples: Sequence[Example], predicted: Sequence[Any], *, labels: tuple[str, ...], scheme: str
+    examples: Sequence[Example],
+    predicted: Sequence[Any],
+    *,
+    labels: tuple[str, ...],
+    scheme: str,
+    metric: str = "",
 ) -> tuple[Counts, str]:
     """What each example adds to the metrics of its family, and the name of the main one."""
+    found, usual = _count(examples, predicted, labels, scheme)
+    known = found.measure(found.rows.sum(axis=0)[None])
+    if metric and metric not in known:
+        raise BadInput(f"the metric '{metric}' is not of this family", remedy=f"choose: {', '.join(known)}")
+    return found, metric or usual
+
+
+def _count(
+    examples: Sequence[Example], predicted: Sequence[Any], labels: tuple[str, ...], scheme: str
+) -> tuple[Counts, str]:
     kinds = {type(one) for one in examples}
     if len(kinds) > 1:
         raise BadInput("examples of several families", remedy="score each task by itself")

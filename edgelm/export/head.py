@@ -4,6 +4,7 @@ Key-value heads are repeated to the number of query heads, as ONNX has no attent
 """
 
 import copy
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ def export_head(
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
                 folder = partial / "onnx" / name.split(":")[1]
-                if folder != plain and not folder.exists():
+                if folder != plain:
+                    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
                     quantize_onnx(plain, folder)
                 found[name] = verify_head(reference, folder, head, name)
                 step(1, name)

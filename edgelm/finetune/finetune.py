@@ -26,7 +26,7 @@ from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.tagging import Tagging
-from edgelm.tasks.task import Task
+from edgelm.tasks.task import Task, check_names
 from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -62,6 +62,7 @@ def finetune(
                 f"'{task.name}' asks for a tag a word, which a model that writes gets wrong",
                 remedy="finetune a head: --method head",
             )
+    check_names(tasks)
     text = TextTokenizer(model)
 
     def work(partial: Path) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def finetune(
         shape = decoder.config
         examples = [(task, one) for task in tasks for one in task.examples("train", languages)]
         taught = [(task.prompt(one), task.answer(one)) for task, one in examples]
-        held_out = {task.name: task.examples("validation", languages) for task in tasks}
+        held_out = {task.name: task.validation(languages) for task in tasks}
         progress.say(f"finetuning on {', '.join(task.name for task in tasks)}: {len(examples):,} examples")
         source: Source = ExampleSource(
             [answer_item(prompt, answer, text, shape.context) for prompt, answer in taught], config.seed
@@ -96,7 +97,7 @@ def finetune(
         plain = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
         items = sum(map(len, plain.values())) + sum(map(len, held_out.values()))
         with progress.track(items, "validating") as step:
-            for task in tasks:
+            for task in (one for one in tasks if held_out[one.name]):
                 predicted = predict(runtime, task, held_out[task.name], step)
                 figures["tasks"][task.name] = score_task(task, held_out[task.name], predicted)
             figures["validation_bits_per_byte"] = bits_per_byte(runtime, plain, step)
@@ -117,7 +118,11 @@ def finetune(
             "temperature": temperature,
             **config.decisive(),
         },
-        inputs=[model, *([replay] if replay else []), *(file for task in tasks for file in task.inputs())],
+        inputs=[
+            model,
+            *([replay] if replay else []),
+            *(file for task in tasks for file in task.inputs(("train", "validation"))),
+        ],
         work=work,
         clean=clear_checkpoints,
         say=progress.say,

@@ -20,7 +20,7 @@ from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.model.directory import load_model
 from edgelm.model.head_config import HeadConfig
 from edgelm.model.heads import Labeller, save_labeller, with_head
-from edgelm.model.labelling import encode
+from edgelm.model.labelling import encode, parts
 from edgelm.pretrain.checkpoint import clear_checkpoints
 from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.loop import train
@@ -64,9 +64,10 @@ def finetune_head(
     def work(partial: Path) -> dict[str, Any]:
         labeller = with_head(load_model(model), head, config.seed)
         shape = labeller.config
-        examples, held_out = (task.examples(split, languages) for split in ("train", "validation"))
+        examples, held_out = task.examples("train", languages), task.validation(languages)
         progress.say(f"finetuning a head on {task.name}: {len(examples):,} examples")
-        items = [head_item(text, one, head, shape.context) for one in examples]
+        pieces = [piece for one in examples for piece in parts(text, one, shape.context)]
+        items = [head_item(text, one, head, shape.context) for one in pieces]
         packer = Packer(
             ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.id(PAD)
         )
@@ -90,13 +91,13 @@ def finetune_head(
             partial,
             progress,
             "finetuning",
-            validate=error if validate_every else None,
+            validate=error if validate_every and held_out else None,
             validate_every=validate_every,
             epoch_tokens=sum(len(item.ids) for item in items),
             measures="validation error",
         )
         labeller.to("cpu")
-        figures["tasks"] = {task.name: scored(labeller)}
+        figures["tasks"] = {task.name: scored(labeller)} if held_out else {}
         card = model_card(
             f"edgelm, a head for {task.name}", sorted({one.language for one in examples}), {}, shape
         )

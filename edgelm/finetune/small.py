@@ -11,8 +11,8 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
-from edgelm.finetune.crf import train_crf
-from edgelm.finetune.linear import train_linear
+from edgelm.finetune.crf import ITERATIONS, PENALTIES, train_crf
+from edgelm.finetune.linear import COSTS, NGRAMS, train_linear
 from edgelm.model.crf import save_crf
 from edgelm.model.linear import save_linear
 from edgelm.progress import Progress
@@ -45,7 +45,7 @@ def finetune_small(
         raise BadInput(f"--method {method} does not suit '{task.name}'", remedy=f"try --method {suits}")
 
     def work(partial: Path) -> dict[str, Any]:
-        train, held_out = (task.examples(split, languages) for split in ("train", "validation"))
+        train, held_out = task.examples("train", languages), task.validation(languages)
         progress.say(f"training {method} on {task.name}: {len(train):,} examples")
         model: LabelModel
         save: Callable[[Path], None]
@@ -56,12 +56,19 @@ def finetune_small(
             crf = train_crf(train, held_out, task=task.name)
             model, save = CrfModel(crf), lambda folder: save_crf(crf, folder)
         save(partial)
+        if not held_out:
+            return {"tasks": {}}
         return {"tasks": {task.name: score_task(task, held_out, predict(model, task, held_out))}}
 
     provenance, _ = artifacts.build(
         output,
         command="finetune",
-        config={"method": method, "tasks": [task.config()], "languages": languages},
+        config={
+            "method": method,
+            "settings": [NGRAMS, COSTS] if method == "linear" else [PENALTIES, ITERATIONS],
+            "tasks": [task.config()],
+            "languages": languages,
+        },
         inputs=task.inputs(("train", "validation")),
         work=work,
         say=progress.say,

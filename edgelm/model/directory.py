@@ -62,6 +62,7 @@ def load_weights(model: Decoder, directory: Path) -> None:
     path = directory / "model.safetensors"
     try:
         weights = load_file(path)
+        weights.pop("score.bias", None)  # of a head, and zero
     except FileNotFoundError:
         raise BadInput(
             "no such file", file=path, remedy="give a model directory, as edgelm pretrain writes"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.model.decoder import Attention, Decoder, Linear
-from edgelm.model.directory import load_weights, save_model
+from edgelm.model.directory import load_weights, save_model, save_weights
 from edgelm.model.head_config import HeadConfig
 
 
@@ -46,6 +46,9 @@ def with_head(decoder: Decoder, head: HeadConfig, seed: int = 0) -> Labeller:
 def save_labeller(model: Labeller, tokenizer: Path, directory: Path, card: str) -> None:
     """Write a model directory with the head's weights and labels."""
     save_model(model, tokenizer, directory, card, model.head.to_hugging_face())
+    if model.head.kind == "token":  # transformers' has a bias
+        weights = {**model.state_dict(), "score.bias": torch.zeros(len(model.head.labels))}
+        save_weights(weights, directory / "model.safetensors", {"format": "pt"})
 
 
 def load_labeller(directory: Path, head: HeadConfig) -> Labeller:

@@ -1,13 +1,36 @@
 """Labelled texts and tagged sentences as a head reads them, and labels as its logits give them."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from edgelm.model.head_config import HeadConfig
 from edgelm.tasks.examples import Labelled, Tagged
 from edgelm.tokenizer.text import TextTokenizer
-from edgelm.tokenizer.words import encode_words
+from edgelm.tokenizer.words import encode_words, spaced
+
+
+def parts(
+    tokenizer: TextTokenizer, example: Labelled | Tagged, context: int
+) -> list[Labelled] | list[Tagged]:
+    """A sentence in pieces that fit the context, of about equal length; a text as it is."""
+    if not isinstance(example, Tagged):
+        return [example]
+    sizes = [len(one) for one in tokenizer.encode_batch(spaced(example.words))]
+    ends = np.cumsum([min(max(size, 1), max((context - 1) // 4, 1)) for size in sizes], dtype=np.int64)
+    whole = int(ends[-1]) if len(ends) else 0
+    if whole < context:
+        return [example]
+    count = math.ceil(4 * whole / (3 * (context - 1)))  # a word that does not fit goes into the next piece
+    place = ((ends - 1) * count // whole).tolist()
+    borders = [number for number in range(1, len(place)) if place[number] != place[number - 1]]
+    return [
+        replace(example, words=example.words[start:end], tags=example.tags[start:end])
+        for start, end in pairwise([0, *borders, len(example.words)])
+    ]
 
 
 def encode(tokenizer: TextTokenizer, example: Labelled | Tagged, context: int) -> tuple[list[int], list[int]]:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from edgelm.model.crf import CrfTagger, load_crf
 from edgelm.model.head_config import HeadConfig
-from edgelm.model.labelling import decode, encode
+from edgelm.model.labelling import decode, encode, parts
 from edgelm.model.linear import LinearClassifier, load_linear
 from edgelm.progress import Step
 from edgelm.tasks.examples import Labelled, Tagged
@@ -58,12 +59,15 @@ class HeadModel(LabelModel):
         """Logits of every token of each sequence, float32 [T, labels]."""
 
     def label_together(self, examples: Sequence[Labelled | Tagged]) -> list[list[str]]:
-        encoded = [encode(self.tokenizer, one, self.context) for one in examples]
-        logits = self.logits([ids for ids, _ in encoded])
-        return [
-            decode(one[places], self.head) if places else []
-            for one, (_, places) in zip(logits, encoded, strict=True)
-        ]
+        pieces = [parts(self.tokenizer, one, self.context) for one in examples]
+        encoded = [encode(self.tokenizer, piece, self.context) for found in pieces for piece in found]
+        logits = zip(self.logits([ids for ids, _ in encoded]), encoded, strict=True)
+        labels = []
+        for found in pieces:
+            asked = [one[places] for one, (_, places) in islice(logits, len(found))]
+            together = np.concatenate(asked)
+            labels.append(decode(together, self.head) if len(together) else [])
+        return labels
 
 
 class LinearModel(LabelModel):

@@ -1,4 +1,4 @@
-"""A model with a head in PyTorch: sequences packed into blocks, so that nothing is computed for padding."""
+"""A model with a head in PyTorch, a sequence at a time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,8 @@ class TorchLabeller(HeadModel):
     @torch.inference_mode()
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         found: list[np.ndarray] = []
+        device = self.model.score.weight.device
         for ids in sequences:
-            tokens = torch.tensor([list(ids)])
-            found.append(self.model(tokens, torch.zeros_like(tokens))[0][0].numpy())
+            tokens = torch.tensor([list(ids)], device=device)
+            found.append(self.model(tokens)[0][0].cpu().numpy())
         return found

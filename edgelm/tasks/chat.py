@@ -23,7 +23,7 @@ class Chats(Task[Chat]):
     """
 
     family = "chat"
-    METRICS = ("chrf", "bleu", "rouge_l")
+    METRICS = ("chrf", "bleu", "rougeL")
     FIELDS = ("messages",)
 
     def read(self, split: str, language: str, report: Report = refuse) -> Iterator[tuple[Path, Chat]]:

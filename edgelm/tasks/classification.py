@@ -78,7 +78,8 @@ class Classification(Task[Labelled]):
         }
         for code, words in verbalisers.items():
             description.known_names("verbalisers", list(words), labels)
-            said = [words.get(label, label) for label in labels]
+            english = verbalisers.get(ENGLISH, {})
+            said = [words.get(label) or english.get(label) or label.replace("_", " ") for label in labels]
             for word in said:
                 if said.count(word) > 1:
                     raise description.error(

@@ -42,7 +42,7 @@ class Generation(Task[Pair]):
     """
 
     family = "generation"
-    METRICS = ("chrf", "bleu", "rouge_l")
+    METRICS = ("chrf", "bleu", "rougeL")
     FIELDS = ("text", "references")
     OPTIONAL = ("score",)
 

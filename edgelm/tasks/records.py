@@ -14,6 +14,7 @@ from typing import IO, Any
 from edgelm.corpus.repair import normalise
 from edgelm.errors import BadInput
 
+csv.field_size_limit(1 << 30)  # an article is longer than the 128 kB of the default
 TABLES = (".jsonl", ".tsv", ".csv")
 
 

@@ -169,12 +169,17 @@ class Task(Generic[One]):
                 f"the task '{self.name}' has no {split} split in {', '.join(lacking)}",
                 remedy=f"it has one in: {', '.join(codes)}",
             )
-        found = [one for code in sorted(languages or codes) for _, one in self.read(split, code)]
+        found = [one for code in sorted(set(languages or codes)) for _, one in self.read(split, code)]
         if not found:
             raise BadInput(
                 f"the task '{self.name}' has no {split} examples", file=self.root, remedy="check its files"
             )
         return found
+
+    def validation(self, languages: Sequence[str] | None = None) -> list[One]:
+        """Validation examples of those of the languages that have some; none where no language has."""
+        codes = [code for code in languages or self.languages if self.has("validation", code)]
+        return self.examples("validation", codes) if codes else []
 
     def prompt(self, example: One, native: bool = False) -> str:
         """What a model reads: the English template filled in, or the one of the example's language."""
@@ -326,3 +331,13 @@ def load_task(name: str | Path, data: bool = True) -> Task[Any]:
     if data:
         task.root  # noqa: B018
     return task
+
+
+def check_names(tasks: Sequence[Task[Any]]) -> None:
+    """Raise `BadInput` where two tasks have one name: results could not be told apart."""
+    names = [task.name for task in tasks]
+    for task in tasks:
+        if names.count(task.name) > 1:
+            raise BadInput(
+                f"the name '{task.name}' is that of two tasks", file=task.place, remedy="change one `name:`"
+            )

@@ -370,6 +370,7 @@ def test_a_bad_task(tmp_path, refused, tiny_model_dir, monkeypatch, command, tas
         (["pretrain", "CORPUS", "MODEL", "--temperature", 0.5], ["--temperature 0.5"]),
         (["pretrain", "CORPUS", "MODEL", "--budget", "5min"], ["--budget does nothing without --plan"]),
         (["pretrain", "CORPUS", "MODEL", "--plan", "--steps", 7], ["--steps does nothing with --plan"]),
+        (["pretrain", "CORPUS", "MODEL", "--plan", "--decay", 0.3], ["--decay does nothing with --plan"]),
         (["pretrain", "CORPUS", "MODEL", "--replay", 0.5], ["--replay", "without --extend-languages"]),
         (
             ["pretrain", "CORPUS", "MODEL", "--extend-languages", "zul"],

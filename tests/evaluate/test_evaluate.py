@@ -8,8 +8,9 @@ import pytest
 from scripted import ASSISTANT, BOS, END, USER, VOCAB_SIZE, ByteModel
 
 from edgelm.errors import BadInput
-from edgelm.evaluate.evaluate import evaluate, evaluate_baselines
-from edgelm.evaluate.predict import answer_scores, predict
+from edgelm.evaluate import evaluate as module
+from edgelm.evaluate.evaluate import clear_results, evaluate, evaluate_baselines
+from edgelm.evaluate.predict import answer_scores, predict, rank
 from edgelm.quickstart import _verdict
 from edgelm.tasks.examples import Labelled
 from edgelm.tasks.task import Task, load_task
@@ -38,8 +39,9 @@ def test_the_likeliest_label_is_the_answer(tmp_path: Path) -> None:
         return logits
 
     model = ByteModel(after)
-    scores = answer_scores(model, "x", ["a", "b", "ba"])
+    scores, lengths = answer_scores(model, "x", ["a", "b", "ba"])
     assert scores.argmax() == 1
+    assert lengths.tolist() == [2, 2, 3]
     description = json.loads(made_up.make_task(tmp_path).read_text(encoding="utf-8"))
     (tmp_path / "letters.yaml").write_text(json.dumps(description | {"labels": ["a", "b", "ba"]}))
     examples = [Labelled("x", "a", "eng"), Labelled("y", "a", "eng")]
@@ -134,3 +136,48 @@ def test_an_empty_split_is_named(tmp_path: Path, export_dir: Path) -> None:
     with pytest.raises(BadInput, match="'made-up' has no test examples"):
         evaluate_baselines(tmp_path / "out", [task])
     assert not (tmp_path / "out").exists()
+
+
+def test_the_sum_favours_short_answers_and_the_mean_long_ones(tmp_path: Path) -> None:
+    def after(ids: list[int]) -> np.ndarray:
+        logits = np.zeros(VOCAB_SIZE)
+        logits[ord("b")] = 4.0 if ids[-1] == ord("b") else 0.0
+        logits[END] = 4.0 if ids[-1] == ord("b") else 0.0
+        return logits
+
+    description = json.loads(made_up.make_task(tmp_path).read_text(encoding="utf-8"))
+    (tmp_path / "letters.yaml").write_text(json.dumps(description | {"labels": ["a", "bbbb"]}))
+    task = load_task(tmp_path / "letters.yaml")
+    examples = [Labelled("x", "a", "eng")]
+    model = ByteModel(after)
+    sums, lengths = answer_scores(model, "x", ["a", "bbbb"])
+    assert sums[0] > sums[1]
+    assert sums[0] / lengths[0] < sums[1] / lengths[1]
+    assert rank(model, task, examples) == (["a"], ["bbbb"])
+
+
+def test_a_large_language_is_learnt_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a small one from all: `majority` falls back only there."""
+
+    def solve(train: list[Labelled], test: list[Labelled]) -> list[str]:
+        return ["+".join(sorted({one.language for one in train})) for _ in test]
+
+    monkeypatch.setattr(module, "OWN", 3)
+    train = [Labelled("a", "x", code) for code in ("zul", "zul", "zul", "xho", "eng", "eng", "eng")]
+    test = [Labelled("a", "x", code) for code in ("xho", "zul", "ven", "zul", "eng")]
+    assert module._solved(solve, train, test) == ["eng+xho+zul", "zul", "eng+xho+zul", "zul", "eng"]
+
+
+def test_the_metric_of_the_task_decides(tmp_path: Path, export_dir: Path) -> None:
+    description = json.loads(made_up.make_task(tmp_path).read_text(encoding="utf-8"))
+    (tmp_path / "other.yaml").write_text(json.dumps(description | {"metric": "weighted_f1"}))
+    scores = evaluate_baselines(tmp_path / "out", [load_task(tmp_path / "other.yaml")])["made-up"]["majority"]
+    assert scores["metric"] == "weighted_f1"
+    assert scores["interval"] == scores["intervals"]["weighted_f1"]
+
+
+def test_tables_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
+    for name in ("results.md", "results.tex", "results.json", "mine.md"):
+        (tmp_path / name).touch()
+    clear_results(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.md"]

@@ -87,18 +87,24 @@ def test_reading_both_ways_a_head_learns_what_hangs_on_the_next_word(
         ["LAST", "STOP", "EARLY", "EARLY"]
     ]
     assert model.label([Tagged((), (), "zul")]) == [[]]
+    assert model.context < 400
+    (labels,) = model.label([Tagged(("guma", ".", "bana", "dilo") * 100, (), "zul")])
+    assert len(labels) == 400
+    assert labels[:4] == ["LAST", "STOP", "EARLY", "EARLY"]
 
     evaluate(tmp_path / "True", tmp_path / "out" / "model", tasks=[tagging])
     evaluate_baselines(tmp_path / "out" / "baselines", [tagging])
     entries = write_results(
-        tmp_path / "out", [tmp_path / "out" / "model", tmp_path / "out" / "baselines"], [tagging]
+        tmp_path / "out", [tmp_path / "out" / "model"], tmp_path / "out" / "baselines", [tagging]
     )
     assert {one["system"]: one["baseline"] for one in entries} == {
-        "PyTorch fp32": False,
+        "PyTorch fp32, True": False,
         "most frequent tag": True,
         "CRF": True,
     }
-    assert "| made-up | zul | PyTorch fp32 |" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "| made-up | zul | PyTorch fp32, True |" in (tmp_path / "out" / "results.md").read_text(
+        encoding="utf-8"
+    )
     assert json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert r"\toprule" in (tmp_path / "out" / "results.tex").read_text(encoding="utf-8")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edgelm.model.head_config import HeadConfig
-from edgelm.model.labelling import decode, encode
+from edgelm.model.labelling import decode, encode, parts
 from edgelm.tasks.examples import Labelled, Tagged
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -52,3 +52,23 @@ def test_a_sentence_asks_at_each_word(bytes_tokenizer: Path) -> None:
     assert found == [tokenizer.bos, *tokenizer.encode("Umfana uyahamba.")]
     assert tokenizer.decode(found[places[0] + 1 : places[1] + 1]) == " uyahamba"
     assert places[2] == len(found) - 1
+
+
+@pytest.mark.parametrize("length", [1, 3, 90])
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 30, 333])
+def test_a_sentence_is_cut_only_where_it_does_not_fit(bytes_tokenizer: Path, count: int, length: int) -> None:
+    tokenizer = TextTokenizer(bytes_tokenizer)
+    words = tuple("abcdefghij"[number % 10] * length for number in range(count))
+    sentence = Tagged(words, tuple("ab" * count)[:count], "zul", 7)
+    found = parts(tokenizer, sentence, 101)
+    whole = sum(min(length + (number > 0), 25) for number in range(count))
+    assert (found == [sentence]) == (whole <= 100)
+    assert sum((one.words for one in found), ()) == words
+    assert sum((one.tags for one in found), ()) == sentence.tags
+    assert {one.line for one in found} == {7}
+    for one in found:
+        assert isinstance(one, Tagged)
+        assert len(encode(tokenizer, one, 101)[1]) == len(one.words)
+        assert sum(min(length + 1, 25) for _ in one.words) <= 101
+    text = Labelled("a b " * 999, "a", "zul")
+    assert parts(tokenizer, text, 11) == [text]

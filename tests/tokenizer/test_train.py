@@ -224,10 +224,12 @@ def test_a_vocabulary_smaller_than_the_bytes(tmp_path: Path, sample_corpus: Path
 
 
 def test_a_corpus_without_training_text(tmp_path: Path, sample_corpus: Path) -> None:
+    shutil.copytree(sample_corpus, tmp_path / "corpus")
+    for file in (tmp_path / "corpus" / "data").glob("*/train-*"):
+        file.unlink()
     manifest = json.loads((sample_corpus / "manifest.json").read_text(encoding="utf-8"))
     for language in manifest["languages"].values():
         language["splits"]["train"] = {"documents": 0, "bytes": 0}
-    (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(BadInput, match="has no training documents"):
         train_tokenizer(tmp_path / "corpus", tmp_path / "tokenizer", vocab_size=512)
