@@ -174,7 +174,7 @@ def test_sib200_in_its_publishers_own_files():
         task.examples("test")
 
 
-def test_an_article_may_be_long(tmp_path: Path) -> None:
+def test_an_article_may_be_long(tmp_path):
     """Python's csv module takes 128 kB in a cell unless it is told otherwise."""
     contents: dict[str, str | bytes] = {"a.csv": "sentence,mood\n" + "x" * 200_000 + ",glad\n"}
     task = load_task(write_task(tmp_path, contents, files={"train": "a.csv"}, languages={"zul": "zulu"}))
