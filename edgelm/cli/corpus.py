@@ -235,7 +235,7 @@ def _remarks(manifest: dict[str, object]) -> list[str]:
     lines = []
     if manifest.get("guessed"):
         lines.append(
-            f"The language of {manifest['guessed']:,} documents was guessed from their text. "
+            f"Documents whose language was guessed from their text: {manifest['guessed']:,}. "
             "Where that is wrong, name it with --language or in the file's name."
         )
     skipped = manifest.get("skipped")

@@ -58,6 +58,8 @@ def train(
     )
     print_table(*trained_table(found["languages"]))
     print(trained_verdict(found["languages"], temperature))
+    if found["vocab_size"] < vocab_size:
+        print(f"The text gave {found['vocab_size']:,} tokens; {vocab_size:,} were asked for.")
 
 
 @app.command()

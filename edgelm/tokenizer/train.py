@@ -78,7 +78,7 @@ def train_tokenizer(
         raise BadInput("has no training documents", file=corpus, remedy="build it from more text")
 
     def work(partial: Path) -> dict[str, Any]:
-        progress.say(f"training a tokenizer of {vocab_size:,} tokens on {len(codes)} languages")
+        progress.say(f"training a tokenizer of {vocab_size:,} tokens on {', '.join(codes)}")
         with progress.track(sum(wanted.values()), "training tokenizer") as step:
             tokenizer = train_on(training_sample(corpus, wanted, step), vocab_size)
         save_tokenizer(tokenizer, partial)

@@ -161,3 +161,8 @@ def test_a_report_on_the_sample_needs_no_extra(made: Path, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert "zul" in done.stdout
+
+
+def test_a_text_too_small_for_the_vocabulary_is_said(tokenizer: Run, made: Path, tmp_path: Path) -> None:
+    _, said, _ = tokenizer("train", made / "corpus", "-o", tmp_path / "large", "--vocab-size", 200_000)
+    assert "200,000 were asked for." in said

@@ -16,7 +16,7 @@ import two_processes
 from safetensors.torch import load_file, save_file
 
 from edgelm import artifacts
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain import loop
 from edgelm.pretrain.config import TrainConfig
@@ -229,3 +229,11 @@ def test_a_process_alone_needs_no_others() -> None:
         model = Decoder(two_processes.SHAPE)
         assert unshare(model, world) is model
     assert not torch.distributed.is_initialized()
+
+
+def test_processes_that_torchrun_did_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EdgelmError, match="Start them with torchrun"), join_world():
+        pass
