@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,17 @@ def test_layers_that_cannot_be_compiled_are_told_before_the_first_step(tmp_path:
     )
     assert found.stdout == "False\n"
     assert "EdgelmError: the layers cannot be compiled on this machine." in found.stderr.splitlines()[-1]
+
+
+def test_memory_that_the_weights_will_take_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients and the optimisers' state are not there yet when sequences are counted."""
+    shape = replace(SHAPE, vocab_size=65_536)
+    monkeypatch.setattr(probe, "measured_peak", lambda *machine: 1e11)
+    row, kept = probe.activation_bytes(shape, 128, torch.float32), 12 * shape.parameters
+    monkeypatch.setattr(probe, "free_memory", lambda device: int(kept + 12.5 * row))
+    config = TrainConfig(steps=1, precision="fp32", compile="off")
+    assert kept > 4 * row
+    assert measure(config, Decoder(shape), 128, 10**6).micro_batch == 3
 
 
 def test_passes_of_equal_size(model: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
