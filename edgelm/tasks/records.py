@@ -14,7 +14,7 @@ from typing import IO, Any
 from edgelm.corpus.repair import normalise
 from edgelm.errors import BadInput
 
-csv.field_size_limit(1 << 30)  # an article is longer than the 128 kB of the default
+LONGEST = 1 << 24  # characters in a cell; an article is longer than the 131 072 that csv takes by default
 TABLES = (".jsonl", ".tsv", ".csv")
 
 
@@ -131,6 +131,7 @@ def _read_cells(
     header: list[str] = []
     while True:
         begins = reader.line_num + 1
+        usual = csv.field_size_limit(LONGEST)  # of the whole process
         try:
             row = next(reader)
         except StopIteration:
@@ -145,6 +146,8 @@ def _read_cells(
                 )
             )
             continue
+        finally:
+            csv.field_size_limit(usual)
         if not header:
             header = row
             missing = [name for name in columns if name not in header]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -275,16 +276,28 @@ def test_two_processes_building_one_output(tmp_path, small, content):
     assert len(content(output)) > 6
 
 
+def stopped_while_writing(folder: Path) -> int:
+    """A worker that was stopped in the middle of a file: one that is only seen there may be done by now."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for path in folder.glob("*/*.part"):
+            worker = int(path.name.split(".")[1])
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGSTOP)
+                time.sleep(0.01)
+                if path.exists():
+                    return worker
+                os.kill(worker, signal.SIGCONT)
+        time.sleep(0.0005)
+    raise AssertionError("no worker was seen writing")
+
+
 def test_a_worker_that_is_killed_is_one_line_and_the_next_run_goes_on(
     tmp_path, driver, large, undisturbed, content
 ):
     output = tmp_path / "out"
     child = driver.start(large, output)
-    until = time.monotonic() + 60
-    while not [*tmp_path.glob(".out.partial/work/*/*.part")] and time.monotonic() < until:
-        time.sleep(0.0005)
-    writing = {int(path.name.split(".")[1]) for path in tmp_path.glob(".out.partial/work/*/*.part")}
-    os.kill(writing.pop(), signal.SIGKILL)
+    os.kill(stopped_while_writing(tmp_path / ".out.partial" / "work"), signal.SIGKILL)
     assert int(driver.line()) == 1
     assert driver.process.stderr is not None
     lines = iter(driver.process.stderr.readline, "")  # Python's own resource tracker may warn before
