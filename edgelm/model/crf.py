@@ -17,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from edgelm import artifacts
 from edgelm.errors import BadInput
-from edgelm.model.small import read_config, read_lines, read_weights, small_card, strings
+from edgelm.model.small import (
+    read_config,
+    read_lines,
+    read_weights,
+    reading,
+    small_card,
+    strings,
+    write_small,
+)
 
 MODEL_TYPE = "edgelm-crf"
 VERSION = 1
@@ -243,7 +249,6 @@ class CrfTagger:
 
 def save_crf(model: CrfTagger, directory: Path) -> None:
     """Write `config.json`, `attributes.txt` (one a line), `model.safetensors` and `README.md`."""
-    directory.mkdir(exist_ok=True)
     config = {
         "model_type": MODEL_TYPE,
         "version": VERSION,
@@ -254,12 +259,7 @@ def save_crf(model: CrfTagger, directory: Path) -> None:
         "figures": model.figures,
     }
     weights = {"states": model.states, "transitions": model.transitions}
-    save_file(
-        {name: np.ascontiguousarray(one) for name, one in weights.items()}, directory / "model.safetensors"
-    )
-    artifacts.write_text(directory / "attributes.txt", "".join(f"{one}\n" for one in model.attributes))
-    artifacts.write_text(directory / "README.md", crf_card(model))
-    artifacts.write_json(directory / "config.json", config)
+    write_small(directory, config, weights, {"attributes.txt": model.attributes}, crf_card(model))
 
 
 def load_crf(directory: Path) -> CrfTagger:
@@ -269,7 +269,7 @@ def load_crf(directory: Path) -> CrfTagger:
         BadInput: a file is missing or damaged, or the files do not belong together.
     """
     config = read_config(directory, MODEL_TYPE, VERSION)
-    try:
+    with reading(directory, "a tagger"):
         return CrfTagger(
             tags=strings(config["tags"]),
             attributes=tuple(read_lines(directory / "attributes.txt")),
@@ -279,14 +279,6 @@ def load_crf(directory: Path) -> CrfTagger:
             figures=dict(config["figures"]),
             **read_weights(directory / "model.safetensors", ("states", "transitions")),
         )
-    except BadInput as error:
-        if error.file is not None:
-            raise
-        raise BadInput(str(error), file=directory) from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"is not a tagger's ({error!r})", file=directory / "config.json", remedy="copy the model again"
-        ) from None
 
 
 def crf_card(model: CrfTagger) -> str:

@@ -21,11 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from edgelm import artifacts
 from edgelm.errors import BadInput
-from edgelm.model.small import read_config, read_lines, read_weights, small_card, strings
+from edgelm.model.small import (
+    read_config,
+    read_lines,
+    read_weights,
+    reading,
+    small_card,
+    strings,
+    write_small,
+)
 
 MODEL_TYPE = "edgelm-linear"
 VERSION = 1
@@ -238,7 +244,6 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def save_linear(model: LinearClassifier, directory: Path) -> None:
     """Write `config.json`, `features.txt` (one n-gram a line), `model.safetensors` and `README.md`."""
-    directory.mkdir(exist_ok=True)
     config = {
         "model_type": MODEL_TYPE,
         "version": VERSION,
@@ -249,14 +254,8 @@ def save_linear(model: LinearClassifier, directory: Path) -> None:
         "method": model.method,
         "figures": model.figures,
     }
-    features = "".join(f"{one}\n" for one in model.features)
     weights = {name: getattr(model, name) for name in ("idf", "coefficients", "intercept")}
-    save_file(
-        {name: np.ascontiguousarray(one) for name, one in weights.items()}, directory / "model.safetensors"
-    )
-    (directory / "features.txt").write_bytes(features.encode("utf-8", "surrogatepass"))
-    artifacts.write_text(directory / "README.md", linear_card(model))
-    artifacts.write_json(directory / "config.json", config)
+    write_small(directory, config, weights, {"features.txt": model.features}, linear_card(model))
 
 
 def load_linear(directory: Path) -> LinearClassifier:
@@ -266,7 +265,7 @@ def load_linear(directory: Path) -> LinearClassifier:
         BadInput: a file is missing or damaged, or the files do not belong together.
     """
     config = read_config(directory, MODEL_TYPE, VERSION)
-    try:
+    with reading(directory, "a linear classifier"):
         weights = read_weights(directory / "model.safetensors", ("idf", "coefficients", "intercept"))
         model = LinearClassifier(
             labels=strings(config["labels"]),
@@ -279,16 +278,6 @@ def load_linear(directory: Path) -> LinearClassifier:
             **weights,
         )
         model._index  # noqa: B018, what is wrong with the features shows here
-    except BadInput as error:
-        if error.file is not None:
-            raise
-        raise BadInput(str(error), file=directory) from None
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadInput(
-            f"is not a linear classifier's ({error!r})",
-            file=directory / "config.json",
-            remedy="copy the model again",
-        ) from None
     return model
 
 

@@ -1,14 +1,16 @@
 """Directories of small models that are no decoders: their config, weights, lists of text and card."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
+from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.languages import load_languages
 
@@ -131,3 +133,36 @@ def small_card(
             "",
         ]
     )
+
+
+def write_small(
+    directory: Path,
+    config: dict[str, Any],
+    weights: dict[str, np.ndarray],
+    lists: dict[str, Sequence[str]],
+    card: str,
+) -> None:
+    """Write a model's directory, `config.json` last; `lists` are files of one text a line."""
+    directory.mkdir(exist_ok=True)
+    contiguous = {name: np.ascontiguousarray(one) for name, one in weights.items()}
+    save_file(contiguous, directory / "model.safetensors")
+    for name, lines in lists.items():
+        text = "".join(f"{one}\n" for one in lines)
+        (directory / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+    artifacts.write_text(directory / "README.md", card)
+    artifacts.write_json(directory / "config.json", config)
+
+
+@contextmanager
+def reading(directory: Path, kind: str) -> Iterator[None]:
+    """Say of what file it is where something read from a model's directory is not as it should be."""
+    try:
+        yield
+    except BadInput as error:
+        if error.file is not None:
+            raise
+        raise BadInput(str(error), file=directory) from None
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadInput(
+            f"is not {kind}'s ({error!r})", file=directory / "config.json", remedy="copy the model again"
+        ) from None

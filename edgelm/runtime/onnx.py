@@ -1,6 +1,6 @@
 """The ONNX runtime: a directory with optimum's `model.onnx` (with past), `config.json`, `tokenizer.json`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,32 @@ from edgelm.errors import BadInput
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
+
+
+def open_graph(
+    directory: Path, threads: int | None, trial: Callable[[onnxruntime.InferenceSession], np.ndarray]
+) -> tuple[onnxruntime.InferenceSession, np.ndarray]:
+    """Open `model.onnx` and run it once: it may not be the graph that `config.json` describes.
+
+    Returns:
+        the graph and what `trial` made of it.
+
+    Raises:
+        BadInput: it cannot be opened, or the trial fails.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    path = directory / "model.onnx"
+    try:
+        engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return engine, trial(engine)
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise BadInput(
+            f"is not an ONNX model that can be read ({str(error).splitlines()[0]})",
+            file=path,
+            remedy="export the model again",
+        ) from None
 
 
 class OnnxModel(TokenizedModel):
@@ -26,20 +52,9 @@ class OnnxModel(TokenizedModel):
     def open(cls, directory: Path, threads: int | None = None) -> "OnnxModel":
         config = read_config(directory)
         tokenizer = TextTokenizer(directory)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
-        try:
-            engine = onnxruntime.InferenceSession(
-                directory / "model.onnx", options, providers=["CPUExecutionProvider"]
-            )
-            OnnxSession(engine, config).feed([tokenizer.bos])  # the graph may not be that of config.json
-        except Exception as error:  # onnxruntime's errors have no common base
-            raise BadInput(
-                f"is not an ONNX model that can be read ({str(error).splitlines()[0]})",
-                file=directory / "model.onnx",
-                remedy="export the model again",
-            ) from None
+        engine, _ = open_graph(
+            directory, threads, lambda engine: OnnxSession(engine, config).feed([tokenizer.bos])
+        )
         return cls(engine, tokenizer, f"ONNX {directory.name}", config)
 
     def session(self) -> "OnnxSession":
