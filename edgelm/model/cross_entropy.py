@@ -18,7 +18,12 @@ SLICE_LOGITS = 1 << 18
 
 
 def cross_entropy(
-    hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float = 0.0
+    hidden: Tensor,
+    head: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    z_loss: float = 0.0,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Sum of weights[i] * cross-entropy in nats of token i, a float32 scalar.
 
@@ -28,14 +33,22 @@ def cross_entropy(
         targets: ids [N].
         weights: how much each counts, float32 [N]; no gradient goes there.
         z_loss: adds this times the squared log-normaliser, which keeps logits small (Chowdhery et al., 2022).
+        smoothing: share of each target that is spread evenly over all V (Szegedy et al., 2016).
     """
-    return _Chunked.apply(hidden, head, targets, weights, z_loss, torch.is_grad_enabled())
+    return _Chunked.apply(hidden, head, targets, weights, z_loss, smoothing, torch.is_grad_enabled())
 
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float, learn: bool
+        ctx: Any,
+        hidden: Tensor,
+        head: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        z_loss: float,
+        smoothing: float,
+        learn: bool,
     ) -> Tensor:
         matrix = head.to(hidden.dtype)
         learn = learn and any(ctx.needs_input_grad[:2])
@@ -47,7 +60,7 @@ class _Chunked(torch.autograd.Function):
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
             logits = hidden[part] @ matrix.T
-            total += backward_logits(logits, targets[part], weights[part], z_loss)
+            total += backward_logits(logits, targets[part], weights[part], z_loss, smoothing)
             if grad_hidden is not None and grad_head is not None:
                 torch.mm(logits, matrix, out=grad_hidden[part])
                 grad_head += logits.T @ hidden[part]
@@ -55,29 +68,38 @@ class _Chunked(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None, None]:
         grad_hidden, grad_head = ctx.saved_tensors
-        return grad_hidden * grad.to(grad_hidden.dtype), grad_head * grad, None, None, None, None
+        return grad_hidden * grad.to(grad_hidden.dtype), grad_head * grad, None, None, None, None, None
 
 
-def backward_logits(logits: Tensor, targets: Tensor, weights: Tensor, z_loss: float) -> Tensor:
+def backward_logits(
+    logits: Tensor, targets: Tensor, weights: Tensor, z_loss: float, smoothing: float = 0.0
+) -> Tensor:
     """Sum of the weighted losses of logits [N, V], which their gradients replace in place."""
     total = logits.new_zeros((), dtype=torch.float32)
     rows = max(SLICE_LOGITS // logits.shape[1], 1) if logits.device.type == "cpu" else len(logits)
     for start in range(0, len(logits), rows):
         part = slice(start, start + rows)
-        total += _softmax_step(logits[part], targets[part, None], weights[part, None], z_loss)
+        total += _softmax_step(logits[part], targets[part, None], weights[part, None], z_loss, smoothing)
     return total
 
 
-def _softmax_step(logits: Tensor, target: Tensor, weight: Tensor, z_loss: float) -> Tensor:
+def _softmax_step(logits: Tensor, target: Tensor, weight: Tensor, z_loss: float, smoothing: float) -> Tensor:
     wide = logits.float() if logits.dtype != torch.float32 else logits.clone()
     top = wide.amax(1, keepdim=True)
     chosen = wide.gather(1, target)
+    if smoothing:
+        chosen = (1 - smoothing) * chosen + smoothing * wide.mean(1, keepdim=True)
     powers = wide.sub_(top).exp_()
     mass = powers.sum(1, keepdim=True)
     normaliser = mass.log() + top  # the logarithm of the sum of all exponentials
     scale = weight * (1 + 2 * z_loss * normaliser) / mass
+    own = powers.gather(1, target) * scale - weight * (1 - smoothing)
     torch.mul(powers, scale, out=logits)
-    logits.scatter_(1, target, (powers.gather(1, target) * scale - weight).to(logits.dtype))
+    if smoothing:
+        spread = weight * (smoothing / logits.shape[1])
+        logits -= spread.to(logits.dtype)
+        own -= spread
+    logits.scatter_(1, target, own.to(logits.dtype))
     return ((normaliser - chosen + z_loss * normaliser.square()) * weight).sum()

@@ -148,6 +148,9 @@ class Decoder(nn.Module):
         dtype: what activations are computed in; weights stay as they are.
         recompute: keep no activations inside a layer for the backward pass, but compute them again: slower,
             and a fraction of the memory.
+        noise: NEFTune's alpha (Jain et al., 2023): while training, a document of L tokens is read with
+            uniform noise of at most alpha / sqrt(L * hidden_size) on each value of its embeddings.
+        label_smoothing: share of each target that is spread over the vocabulary, while training.
     """
 
     def __init__(self, config: ModelConfig):
@@ -156,6 +159,7 @@ class Decoder(nn.Module):
         self.model = Stack(config)
         self.dtype = torch.float32
         self.recompute = False
+        self.noise = self.label_smoothing = 0.0
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Normal(0, 0.02), the projections back into the residual stream scaled down by depth (GPT-2)."""
@@ -207,6 +211,8 @@ class Decoder(nn.Module):
             torch._dynamo.mark_dynamic(starts, 0)
         elif past and tokens.shape[1] > 1:
             mask = positions[:, None] >= torch.arange(start + tokens.shape[1], device=tokens.device)[None, :]
+        if self.noise and self.training:
+            x = x + self._noise(x, starts)
         cache: Cache = []
         for number, layer in enumerate(self.model.layers):
             if self.training:
@@ -216,6 +222,16 @@ class Decoder(nn.Module):
                 x, present = layer(x, cos, sin, mask, starts, past[number] if past else None)
                 cache.append(present)
         return self.model.norm(x), cache
+
+    def _noise(self, x: Tensor, starts: Tensor | None) -> Tensor:
+        batch, new, size = x.shape
+        if starts is None:
+            length = torch.full((batch, new), float(new), device=x.device)
+        else:
+            lengths = starts.diff()
+            length = lengths.repeat_interleave(lengths).view(batch, new).float()
+        largest = self.noise / (length * size).sqrt()
+        return torch.empty_like(x).uniform_(-1, 1) * largest[..., None].to(x.dtype)
 
     def forward(
         self, tokens: Tensor, documents: Tensor | None = None, past: Cache | None = None
@@ -249,4 +265,5 @@ class Decoder(nn.Module):
         if hidden.device.type == "cpu" and int(learnt.sum()) * 2 < len(target):  # answers only
             chosen = learnt.nonzero().squeeze(1)
             flat, target, weight = flat.index_select(0, chosen), target[chosen], weight[chosen]
-        return cross_entropy(flat, self.output, target.clamp(min=0), weight, z_loss)
+        smoothing = self.label_smoothing if self.training else 0.0
+        return cross_entropy(flat, self.output, target.clamp(min=0), weight, z_loss, smoothing)

@@ -42,6 +42,11 @@ class Run:
     step: int = 0
     best: Best | None = None
 
+    def ended(self, steps: int, stale: int) -> bool:
+        """Whether all steps are taken, or so many since the best weights; 0 waits for ever."""
+        waited = stale > 0 and self.best is not None and self.step >= self.best.step + stale
+        return waited or self.step >= steps
+
     def weights(self) -> dict[str, Tensor]:
         """Those to validate and to give out."""
         return self.average or dict(self.model.state_dict())

@@ -61,6 +61,8 @@ def train(
     world: World | None = None,
     tensorboard: bool = False,
     measures: str = "bits a byte",
+    patience: int = 0,
+    layer_decay: float = 1.0,
 ) -> dict[str, Any]:
     """Train in place, leaving checkpoints, metrics and `curve.html` in `folder`; returns the run's figures.
 
@@ -71,6 +73,8 @@ def train(
         epoch_tokens: tokens in the data, to say how often they have been seen.
         keep: checkpoints to keep while training, the newest ones.
         measures: what `validate` measures.
+        patience: end after so many validations without a new best, whose weights are then given out; 0 never.
+        layer_decay: see `make_optimizers`.
         world: the processes that train together; this one alone by default, on a GPU where there is one.
 
     Raises:
@@ -88,7 +92,7 @@ def train(
         model.compile_layers()
     objective = share(model, world)
     stream: Any = Prefetched(packer) if world.device == "cuda" else packer
-    optimizers = make_optimizers(model, config.weight_decay, setup.torch_dtype, config.optimizer)
+    optimizers = make_optimizers(model, config.weight_decay, setup.torch_dtype, config.optimizer, layer_decay)
     average = {name: value.clone() for name, value in model.state_dict().items()} if config.ema else {}
     run = Run(model, optimizers, stream, average)
     if resume(run, folder):
@@ -107,7 +111,8 @@ def train(
         advance = stack.enter_context(progress.track(config.steps, title))
         stop = stack.enter_context(_Stop())
         advance(first)
-        while run.step < config.steps:
+        stale = patience * validate_every  # steps after the best at which to end
+        while not run.ended(config.steps, stale):
             step = run.step
             batch = stream.next_batch()
             with _memory(config, setup.micro_batch):
@@ -134,9 +139,11 @@ def train(
                 bits = _validate(run, validate)
                 metrics.record(step, tokens=tokens, validation=bits)
                 note = f"{bits['mean']:.3f} {measures}, "
-                if config.select == "best" and (run.best is None or bits["mean"] < run.best.bits):
+                chosen = patience or config.select == "best"
+                if chosen and (run.best is None or bits["mean"] < run.best.bits):
                     run.best = Best(bits["mean"], run.step)
                     save_best(run, folder, world)
+                last = run.ended(config.steps, stale)
             if due:
                 if world.main:
                     write_curve(folder, folder / CURVE, title, unfinished=not last)
@@ -151,13 +158,14 @@ def train(
                 speed.restart()
                 if asked and not last:
                     raise KeyboardInterrupt
-    chosen = load_best(folder, run.best) if run.best else run.weights()
-    load_weights(model, {name: whole(value) for name, value in chosen.items()})
+    weights = load_best(folder, run.best) if run.best else run.weights()
+    load_weights(model, {name: whole(value) for name, value in weights.items()})
     model.dtype, model.recompute = torch.float32, False
     model.interpret_layers()
     model.eval()
     return {
         "loss": _last_loss(folder),
+        "step": run.best.step if run.best else run.step,
         "precision": "bf16" if setup.dtype == "bfloat16" else "fp32",
         **speed.figures(),
     }
@@ -192,7 +200,7 @@ def _gradient(
 def _update(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

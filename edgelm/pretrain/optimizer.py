@@ -1,7 +1,7 @@
 """Muon for the matrices inside the layers, AdamW for embedding and norms; or AdamW alone."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,11 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, weights: list[nn.Parameter], weight_decay: float, dtype: torch.dtype, momentum: float = 0.95
+        self,
+        weights: list[nn.Parameter] | list[dict[str, Any]],
+        weight_decay: float,
+        dtype: torch.dtype,
+        momentum: float = 0.95,
     ):
         super().__init__(weights, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum})
         self.dtype = dtype
@@ -78,21 +82,45 @@ def make_optimizers(
     weight_decay: float,
     dtype: torch.dtype = torch.float32,
     kind: Literal["muon", "adamw"] = "muon",
+    layer_decay: float = 1.0,
 ) -> list[torch.optim.Optimizer]:
     """Muon, computing in `dtype`, and AdamW, both taking the same learning rate; or AdamW alone.
 
-    Weight decay is for matrices: with Muon those inside the layers, with AdamW the embedding too.
+    Weight decay is for matrices: with Muon those inside the layers, with AdamW the embedding too. Weights
+    that need no gradient are left out. With a `layer_decay` of g, layer l of L learns at g^(L - l) of the
+    rate, counted from 1, the embedding at g^L, head and last norm at the whole rate: the group's `scale`.
     """
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
+    depth = 1 + max((_layer(name) for name, _ in model.named_parameters()), default=0)
+    matrices: dict[float, list[nn.Parameter]] = {}
+    rest: dict[float, list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
+        if not weight.requires_grad:
+            continue
         inside = weight.dim() == 2 and (kind == "adamw" or "layers." in name)
-        (matrices if inside else rest).append(weight)
+        if "embed_tokens." in name:
+            below = depth
+        else:
+            below = depth - 1 - _layer(name) if "layers." in name else 0
+        (matrices if inside else rest).setdefault(layer_decay**below, []).append(weight)
+    groups = [_groups(part) for part in (matrices, rest)]
     adamw = partial(torch.optim.AdamW, lr=0.0, betas=(0.9, 0.95), fused=True)
+    for group in groups[1]:
+        group["weight_decay"] = 0.0
     if kind == "adamw":
-        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        return [adamw(groups)]
-    return [Muon(matrices, weight_decay, dtype), adamw(rest, weight_decay=0.0)]
+        for group in groups[0]:
+            group["weight_decay"] = weight_decay
+        return [adamw([*groups[0], *groups[1]])]
+    made: list[torch.optim.Optimizer] = [Muon(groups[0], weight_decay, dtype)] if groups[0] else []
+    return [*made, adamw(groups[1])] if groups[1] else made
+
+
+def _groups(weights: dict[float, list[nn.Parameter]]) -> list[dict[str, Any]]:
+    return [{"params": part, "scale": scale} for scale, part in weights.items()]
+
+
+def _layer(name: str) -> int:
+    """Number of the layer that a weight is of, from its name; 0 outside the layers."""
+    return int(name.split("layers.", 1)[1].split(".", 1)[0]) if "layers." in name else 0
 
 
 def optimizer_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

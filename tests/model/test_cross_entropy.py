@@ -25,10 +25,17 @@ def data(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Te
     return hidden, head, targets, weights
 
 
-def expected(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, z_loss: float = 0.0) -> Tensor:
+def expected(
+    hidden: Tensor,
+    head: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    z_loss: float = 0.0,
+    smoothing: float = 0.0,
+) -> Tensor:
     logits = hidden.double() @ head.double().T
-    losses = F.cross_entropy(logits, targets, reduction="none") + z_loss * logits.logsumexp(1).square()
-    return (losses * weights).sum()
+    losses = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+    return ((losses + z_loss * logits.logsumexp(1).square()) * weights).sum()
 
 
 @pytest.fixture(params=[(1 << 23, 1 << 18), (V, V), (10 * V, 3 * V), (5 * V + 1, 1), (1, 1)])
@@ -39,13 +46,13 @@ def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("chunks")
-@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+@pytest.mark.parametrize(("z_loss", "smoothing"), [(0.0, 0.0), (0.01, 0.0), (0.0, 0.3), (0.01, 0.1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_loss_and_gradients_are_pytorchs(dtype: torch.dtype, z_loss: float) -> None:
+def test_loss_and_gradients_are_pytorchs(dtype: torch.dtype, z_loss: float, smoothing: float) -> None:
     hidden, head, targets, weights = data(dtype)
     wide = [x.detach().double().requires_grad_() for x in (hidden, head)]
-    found = cross_entropy(hidden, head, targets, weights, z_loss)
-    right = expected(wide[0], wide[1], targets, weights, z_loss)
+    found = cross_entropy(hidden, head, targets, weights, z_loss, smoothing)
+    right = expected(wide[0], wide[1], targets, weights, z_loss, smoothing)
     assert found.dtype == torch.float32
     (found * 3).backward()  # the gradient from above counts
     (right * 3).backward()

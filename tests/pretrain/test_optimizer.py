@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 
@@ -45,6 +47,36 @@ def test_muon_takes_the_matrices_of_the_layers_only() -> None:
     assert taken[0].isdisjoint(taken[1])
     assert type(muon) is Muon
     assert type(adam) is torch.optim.AdamW
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_lower_layers_learn_at_exact_fractions_of_the_rate(kind: Literal["muon", "adamw"]) -> None:
+    model = make()
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    scales = {
+        names[id(weight)]: group["scale"]
+        for optimizer in make_optimizers(model, 0.1, kind=kind, layer_decay=0.5)
+        for group in optimizer.param_groups
+        for weight in group["params"]
+    }
+    assert scales.pop("model.norm.weight") == 1
+    assert scales.pop("model.embed_tokens.weight") == 0.25
+    assert {name: 0.5 if "layers.0" in name else 1 for name in scales} == scales
+    assert len(scales) == 2 * 9
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_weights_that_need_no_gradient_are_left_out(kind: Literal["muon", "adamw"]) -> None:
+    model = make()
+    model.model.embed_tokens.requires_grad_(False)
+    model.model.layers.requires_grad_(False)
+    (only,) = make_optimizers(model, 0.1, kind=kind)
+    assert only.param_groups[0]["params"] == [model.model.norm.weight]
+    model = make()
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name.endswith("q_proj.weight"))
+    (muon,) = make_optimizers(model, 0.1, kind="muon")
+    assert type(muon) is Muon
 
 
 def test_an_update_of_muon_is_orthogonal_and_of_adams_size() -> None:
