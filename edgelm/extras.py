@@ -12,10 +12,11 @@ EXTRAS = {
     "hub": (("datasets",), "stream datasets of the Hugging Face hub"),
     "ray": (("ray",), "build a corpus on a Ray cluster"),
     "train": (
-        ("torch", "sklearn", "sklearn_crfsuite"),
+        ("torch", "peft", "sklearn", "sklearn_crfsuite"),
         "pretrain and finetune, task baselines, the PyTorch runtime",
     ),
     "evaluate": (("sacrebleu", "seqeval", "rouge_score"), "score tagged and generated text"),
+    "lm-eval": (("lm_eval",), "evaluate with the lm-eval harness"),
     "tensorboard": (("tensorboard",), "write TensorBoard files while pretraining"),
     "export": (("gguf", "onnx", "optimum", "transformers", "accelerate"), "write GGUF and ONNX files"),
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),

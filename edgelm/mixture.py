@@ -18,3 +18,27 @@ def unimax_shares(sizes: dict[str, int], budget: float, max_epochs: float) -> di
         given[code] = min(max_epochs * sizes[code], left / (len(sizes) - number))
         left -= given[code]
     return {code: given[code] / sum(given.values()) for code in sizes}
+
+
+def bounded_shares(
+    weights: dict[str, float], smallest: float, largest: dict[str, float] | float
+) -> dict[str, float]:
+    """Shares in proportion to weights, none below `smallest` and none above `largest`.
+
+    What a bound takes from one is made up by those that no bound holds. Where the largest shares do not make
+    up the whole, they decide; a smallest share gives way to a largest one, and to an equal share.
+    """
+    high = largest if isinstance(largest, dict) else dict.fromkeys(weights, largest)
+    if sum(high.values()) <= 1:
+        return {name: high[name] / sum(high.values()) for name in weights}
+    low = {name: min(smallest, high[name], 1 / len(weights)) for name in weights}
+
+    def at(scale: float) -> dict[str, float]:
+        return {name: min(max(scale * weights[name], low[name]), high[name]) for name in weights}
+
+    least, most = 0.0, max(high[name] / weights[name] for name in weights)
+    for _ in range(100):  # the sum grows with the scale: halve until it is 1 to the last bit
+        middle = (least + most) / 2
+        least, most = (middle, most) if sum(at(middle).values()) < 1 else (least, middle)
+    found = at(most)
+    return {name: share / sum(found.values()) for name, share in found.items()}

@@ -126,8 +126,8 @@ def quickstart(
 
 def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progress) -> Made:
     from edgelm.export.export import artifact_name, export
+    from edgelm.finetune.config import FinetuneConfig
     from edgelm.finetune.finetune import finetune
-    from edgelm.pretrain.config import TrainConfig
     from edgelm.pretrain.pretrain import pretrain
 
     chosen = load_task(task)
@@ -139,7 +139,7 @@ def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progr
     train_tokenizer(corpus, tokenizer, vocab_size=VOCAB_SIZE, progress=progress)
     release_memory()
     steps = pretraining_steps(sum(one["splits"]["train"]["bytes"] for one in languages))
-    settings = TrainConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
+    settings = FinetuneConfig(steps, BATCH, LEARNING_RATE, weight_decay=0.5, dropout=0.1, seed=seed)
     pretrain(corpus, tokenizer, base, preset=PRESET, config=settings, validate_every=0, progress=progress)
     release_memory()
     settings = replace(settings, steps=FINETUNE_STEPS)

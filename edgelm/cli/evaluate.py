@@ -1,7 +1,7 @@
 """`edgelm evaluate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,11 +17,21 @@ def evaluate(
     languages: Annotated[
         str | None, typer.Option(help="Only these of the tasks', as in zul,xho; by default the model's own.")
     ] = None,
+    backend: Annotated[
+        Literal["torch", "onnx", "gguf"] | None,
+        typer.Option(help="Export a model directory at full precision and evaluate that."),
+    ] = None,
+    prompt: Annotated[
+        Literal["english", "native", "auto"],
+        typer.Option(help="Language of the prompts; auto takes the better one on validation."),
+    ] = "english",
+    beams: Annotated[int, typer.Option(help="Texts written side by side; 1 is greedy.", min=1, max=64)] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Measure bits per byte on a corpus and scores on tasks, beside baselines."""
     from edgelm.errors import BadInput
-    from edgelm.evaluate.evaluate import clear_results, evaluate_baselines, write_results
+    from edgelm.evaluate.backend import for_backend
+    from edgelm.evaluate.evaluate import Splits, clear_results, evaluate_baselines, write_results
     from edgelm.evaluate.evaluate import evaluate as work
     from edgelm.evaluate.scores import ALL
     from edgelm.evaluate.tables import HEADER, cells
@@ -39,22 +49,31 @@ def evaluate(
     progress = Progress(quiet=quiet)
     codes = split_codes(languages) or trained_languages(model)
     clear_results(output)
+    splits = Splits()
     found = work(
-        model,
+        for_backend(model, backend, output / "export", progress) if backend else model,
         output / "model",
         corpus=corpus,
         tasks=loaded,
         split=split,
         languages=codes,
+        prompt=prompt,
+        beams=beams,
+        name=model.resolve().name,
+        splits=splits,
         progress=progress,
     )
     if found["bits_per_byte"]:
-        rows = [[code, f"{value:.3f}"] for code, value in found["bits_per_byte"].items()]
-        print_table(["language", "bits per byte"], rows)
+        measured = found["perplexity"]
+        rows = [
+            [code, f"{value:.3f}", f"{measured[code]:,.1f}"] for code, value in found["bits_per_byte"].items()
+        ]
+        print_table(["language", "bits per byte", "perplexity"], rows)
+        print(f"perplexity is per token of this model's tokenizer of {found['tokenizer']['tokens']:,} tokens")
     if loaded:
         cheap = output / "baselines"
-        evaluate_baselines(cheap, loaded, split, codes, progress)
-        entries = write_results(output, [output / "model"], cheap, loaded, split, codes)
+        evaluate_baselines(cheap, loaded, split, codes, progress, splits)
+        entries = write_results(output, [output / "model"], cheap, loaded, split, codes, splits)
         of = f" of {', '.join(codes)}" if codes else ""
         several = {one["task"] for one in entries if one["language"] == ALL}
         shown = [one for one in entries if one["language"] == ALL or one["task"] not in several]

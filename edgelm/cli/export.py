@@ -21,14 +21,18 @@ def export(
     ],
     quiet: Quiet = False,
 ) -> None:
-    """Write GGUF and ONNX files, each verified against PyTorch."""
+    """Write GGUF and ONNX files, each verified against the model it came from."""
     from edgelm.extras import require
+    from edgelm.model.head_config import model_type, read_head
     from edgelm.progress import Progress
+    from edgelm.runtime.labeller import SMALL
 
+    if (kind := model_type(model)) in SMALL:
+        _export_small(model, kind, output, to, Progress(quiet=quiet))
+        return
     require("torch", "train")
     from edgelm.export.export import artifact_name
     from edgelm.export.export import export as work
-    from edgelm.model.head_config import read_head
 
     if head := read_head(model):
         _export_head(model, head, output, to, Progress(quiet=quiet))
@@ -47,6 +51,21 @@ def export(
     print_table(
         ["file", "MB", "KL", "same top token", "same greedy text"], rows, "Verified against PyTorch float32"
     )
+
+
+def _export_small(model: Path, kind: str, output: Path, formats: list[str], progress: "Progress") -> None:
+    from edgelm.export.linear import FOLDER, export_small
+
+    rows = [
+        [
+            str(output / FOLDER),
+            f"{one['bytes'] / 1e6:.2f}",
+            f"{one['largest_decision_difference']:.1e}",
+            f"{one['equal_labels']:.3f}",
+        ]
+        for one in export_small(model, kind, output, formats, progress=progress).values()
+    ]
+    print_table(["file", "MB", "values differ by", "same labels"], rows, "Verified against numpy")
 
 
 def _export_head(

@@ -1,17 +1,33 @@
 """`edgelm run`."""
 
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelm.cli.options import Quiet
+from edgelm.cli.options import Quiet, refuse_unused
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from edgelm.runtime import LabelModel
+
+SHOWN = 5
+"""Labels of a text that are printed; `--json` has all."""
+BAR = 30
+"""Characters that stand for certainty."""
+COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 
 
 def run(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="A .gguf file, an ONNX folder or a model directory.")],
     prompt: Annotated[
-        str, typer.Argument(help="Text to continue, or a message to answer with --chat; - for stdin.")
+        str,
+        typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),
     ],
     language: Annotated[str | None, typer.Option(help="Language to continue in, such as zul.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Answer the text as a message.")] = False,
@@ -21,23 +37,20 @@ def run(
         float, typer.Option(help="Sample from the likeliest tokens of this probability.")
     ] = 0.95,
     seed: Annotated[int, typer.Option(help="The same seed gives the same text.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Stream a continuation of a text, or an answer to it."""
-    import sys
-
-    from edgelm.errors import BadInput
+    """Stream a continuation of a text, or an answer to it; of a model that labels, its labels or tags."""
     from edgelm.languages import get_language
-    from edgelm.runtime import Generation, load
+    from edgelm.runtime import Generation, load, load_labeller
 
-    try:  # a shell hands over bytes; those that are not UTF-8 arrive as lone surrogates
-        data = sys.stdin.buffer.read() if prompt == "-" else prompt.encode("utf-8", "surrogateescape")
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadInput("the text is not UTF-8", remedy="convert it first") from None
-    if prompt == "-":
-        text = text.removesuffix("\n")  # what `echo` adds is no part of the text
+    text = _read(prompt)
+    if labeller := load_labeller(model, threads=threads):
+        writing = ("language", "chat", "max_tokens", "temperature", "top_p", "seed")
+        refuse_unused(context, dict.fromkeys(writing, (False, "with a model that labels")))
+        _label(labeller, text, as_json, quiet)
+        return
     loaded = load(model, threads=threads)
     report = Generation()
     pieces = loaded.generate(
@@ -50,14 +63,93 @@ def run(
         chat=chat,
         report=report,
     )
-    if not chat:
-        print(text, end="")
-    for piece in pieces:
-        print(piece, end="", flush=True)
-    print()
+    if as_json:
+        written = "".join(pieces)
+        found = {"model": loaded.name, "prompt": text, "text": written, "tokens": report.tokens}
+        print(json.dumps({**found, "ended": report.ended}, ensure_ascii=False))
+    else:
+        if not chat:
+            print(text, end="")
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
     if not quiet:
         print(
             f"[{loaded.name}: {report.tokens} tokens, {report.tokens_per_second:.0f} tokens/s]",
             file=sys.stderr,
         )
     loaded.close()
+
+
+def _read(prompt: str) -> str:
+    """The text itself, or that on stdin."""
+    from edgelm.errors import BadInput
+
+    try:  # a shell hands over bytes; those that are not UTF-8 arrive as lone surrogates
+        data = sys.stdin.buffer.read() if prompt == "-" else prompt.encode("utf-8", "surrogateescape")
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadInput("the text is not UTF-8", remedy="convert it first") from None
+    return text.removesuffix("\n") if prompt == "-" else text  # what `echo` adds is no part of the text
+
+
+def _label(model: "LabelModel", text: str, as_json: bool, quiet: bool) -> None:
+    import time
+
+    from rich.console import Console
+
+    from edgelm.runtime.answers import answer
+
+    begin = time.perf_counter()
+    found = answer(model, text)
+    seconds = time.perf_counter() - begin
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        console = Console(highlight=False)
+        lines = _bars(found) if "labels" in found else _tagged(found, model.head.labels)
+        for line in lines:
+            console.print(line, soft_wrap=True)
+    if not quiet:
+        print(f"[{model.name}: {1000 * seconds:.0f} ms]", file=sys.stderr)
+
+
+def _bars(found: dict[str, Any]) -> "Iterator[Text]":
+    """A label a line: a bar and the probability, or the margin alone, which has no certain side."""
+    from rich.text import Text
+
+    ranked = list(found["labels"].items())
+    width = max(len(label) for label, _ in ranked[:SHOWN])
+    for place, (label, score) in enumerate(ranked[:SHOWN]):
+        style = "bold green" if place == 0 else ""
+        bar = f"{'█' * round(score * BAR):<{BAR}} " if found["measure"] == "probability" else ""
+        yield Text.assemble((f"{label:<{width}}  {bar}", style), f"{score:>6.3f}")
+    hidden = len(ranked) - SHOWN
+    if hidden > 0:
+        yield Text(f"and {hidden} more {'label' if hidden == 1 else 'labels'}")
+    if found["measure"] == "margin":
+        yield Text("margins of a support vector machine, not probabilities: the highest wins")
+
+
+def _tagged(found: dict[str, Any], labels: tuple[str, ...]) -> "Iterator[Text]":
+    """A sentence a line: spans as `[uNomsa PER]`, other tags as `uyahamba/VERB`."""
+    from rich.text import Text
+
+    kinds = list(dict.fromkeys(label.removeprefix("B-").removeprefix("I-") for label in labels))
+    colour = {kind: COLOURS[place % len(COLOURS)] for place, kind in enumerate(kinds)}
+    for one in found["sentences"]:
+        line, begins = Text(), {span["start"]: span for span in one.get("spans", [])}
+        inside = {place for span in one.get("spans", []) for place in range(span["start"] + 1, span["end"])}
+        for place, (word, tag) in enumerate(zip(one["words"], one["tags"], strict=True)):
+            if place in inside:
+                continue
+            line.append(" " if place else "")
+            if place in begins:
+                span = begins[place]
+                line.append(f"[{' '.join(span['words'])} {span['kind']}]", colour[span["kind"]])
+            elif "spans" in one:
+                line.append(word)
+            else:
+                line.append(word)
+                line.append(f"/{tag}", colour[tag])
+        yield line

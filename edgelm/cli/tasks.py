@@ -15,6 +15,8 @@ app = typer.Typer(
     no_args_is_help=True, help="Labelled data: which there is, what a model reads, what is wrong."
 )
 Name = Annotated[str, typer.Argument(help="A task by name or YAML file.")]
+MARKS = {"system": "#", "user": ">", "assistant": "<"}
+"""What stands before each line of who says it."""
 SHOWN = 5
 MANY = 20
 """Labels; more than that are counted one by one in the JSON only."""
@@ -63,7 +65,8 @@ def show(
     for code in dict.fromkeys(one.language for one in examples):
         for one in [one for one in examples if one.language == code][:count]:
             print(f"\n{code}, {split}, line {one.line}")
-            print(_indented(task.prompt(one, native), ">"))
+            for role, said in task.messages(one, native):
+                print(_indented(said, MARKS[role]))
             print(_indented(task.answer(one, native), "<"))
             choices = task.choices(one, native)
             if choices is not None:

@@ -8,21 +8,38 @@ from typing import Any
 from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.baselines import FAMILIES, UNTRAINED, Baseline, baselines
-from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
-from edgelm.evaluate.predict import ANSWER_TOKENS, expected, predict, rank, ranks
+from edgelm.evaluate.beam import POWER
+from edgelm.evaluate.bits_per_byte import bits_of, corpus_texts, perplexity_of, read_texts
+from edgelm.evaluate.predict import ANSWER_TOKENS, Asking, expected, predict, rank, ranks
+from edgelm.evaluate.prompts import Prompt, check_prompt_choice, choose_prompts
 from edgelm.evaluate.scores import compare, score
 from edgelm.evaluate.tables import latex, markdown, to_json
 from edgelm.progress import Progress
-from edgelm.runtime import load, load_labeller
+from edgelm.runtime import LanguageModel, load, load_labeller
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task, check_names
 
 TEST_BYTES = 20_000
 PREDICTIONS = "predictions.jsonl"
+MOST_BEAMS = 64
+UNASKED = "leave --prompt and --beams out"
 JUDGED = ("validation", "test")
 RESULTS = ("results.json", "results.md", "results.tex")
 OWN = 500
 """Training examples of a language from which on baselines learn it by itself, else all languages together."""
+
+
+class Splits:
+    """Splits of tasks, each read once, though a model, the baselines and the tables ask for it."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str, tuple[str, ...] | None], list[Any]] = {}
+
+    def __call__(self, task: Task[Any], split: str, languages: Sequence[str] | None) -> list[Any]:
+        key = task.name, split, tuple(languages) if languages else None
+        if key not in self.found:
+            self.found[key] = task.examples(split, languages)
+        return self.found[key]
 
 
 def evaluate(
@@ -33,49 +50,76 @@ def evaluate(
     tasks: Sequence[Task[Any]] = (),
     split: str = "test",
     languages: Sequence[str] | None = None,
+    prompt: Prompt = "english",
+    beams: int = 1,
+    name: str = "",
+    splits: Splits | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model into `output` (`evaluation.json`, `predictions.jsonl`); returns the figures.
 
     Args:
         languages: of the tasks; all by default.
+        prompt: the language in which a model that writes is asked; `auto` takes for each language the one
+            that does better on validation.
+        beams: texts that a model writes side by side where it writes freely (`edgelm.evaluate.beam`).
+        name: what to call the model in tables; its file's by default.
+        splits: what was read of the tasks before.
 
     Raises:
-        BadInput: model, corpus or a task's files are missing or damaged, there is nothing in the split, or
-            the model cannot do a task.
+        BadInput: model, corpus or a task's files are missing or damaged, there is nothing in the split, the
+            model cannot do a task, or an option does not suit it.
     """
     _check(split, tasks)
-    progress = progress or Progress(silent=True)
+    if not 1 <= beams <= MOST_BEAMS:
+        raise BadInput(f"{beams} beams are out of range", remedy=f"give between 1 and {MOST_BEAMS}")
+    check_prompt_choice(prompt, split, tasks, languages or ())
+    progress, read = progress or Progress(silent=True), splits or Splits()
 
     def work(partial: Path) -> dict[str, Any]:
         texts = corpus_texts(corpus, split, TEST_BYTES) if corpus else {}
         if corpus and not texts:
             raise BadInput(f"holds no {split} text", file=corpus, remedy="build it from more documents")
-        examples = {task.name: task.examples(split, languages) for task in tasks}
+        examples = {task.name: read(task, split, languages) for task in tasks}
         labeller = load_labeller(model)
         if labeller and corpus:
             raise BadInput("has a head and writes no text", file=model, remedy="leave --corpus out")
+        if labeller and (prompt != "english" or beams > 1):
+            raise BadInput("labels: it is not asked and writes nothing", file=model, remedy=UNASKED)
         writer = None if labeller else load(model)
         loaded = labeller or writer
         assert loaded is not None
         figures: dict[str, Any] = {"name": loaded.name, "backend": loaded.backend, "split": split}
         figures["tasks"] = {}
+        asked = {task.name: _trials(task, examples[task.name], prompt, read) for task in tasks}
         rows = []
         total = sum(map(len, texts.values())) + sum(map(len, examples.values()))
+        total += 2 * sum(map(len, asked.values()))
         with progress.track(total, f"evaluating {loaded.name}") as step:
-            figures["bits_per_byte"] = bits_per_byte(writer, texts, step) if writer else {}
+            found = read_texts(writer, texts, step) if writer else {}
+            figures["bits_per_byte"], figures["perplexity"] = bits_of(found), perplexity_of(found)
+            if writer and found:
+                figures["tokenizer"] = _tokenizer(writer, model)
             for task in tasks:
-                given = examples[task.name]
+                given, asking = examples[task.name], Asking(frozenset(), beams)
                 by_mean: list[Any] = []
+                choice: dict[str, Any] = {}
+                if prompt == "native":
+                    asking = Asking(frozenset(task.languages), beams)
+                elif writer and prompt == "auto":
+                    native, choice = choose_prompts(writer, task, asked[task.name], score_task, beams, step)
+                    asking = Asking(native, beams)
                 if writer and ranks(task, given):
-                    predicted, by_mean = rank(writer, task, given, step)
+                    predicted, by_mean = rank(writer, task, given, step, asking)
                 else:
-                    predicted = predict(loaded, task, given, step)
-                figures["tasks"][task.name] = score_task(task, given, predicted)
+                    predicted = predict(loaded, task, given, step, asking)
+                scores = figures["tasks"][task.name] = score_task(task, given, predicted)
                 if by_mean:
-                    found = score_task(task, given, by_mean)
-                    figures["tasks"][task.name]["by_mean"] = found[found["metric"]]
-                rows += _rows(task, given, predicted, f"{loaded.name}, {model.resolve().name}")
+                    means = score_task(task, given, by_mean)
+                    scores["by_mean"] = means[means["metric"]]
+                if choice:
+                    scores["prompts"] = choice
+                rows += _rows(task, given, predicted, f"{loaded.name}, {name or model.resolve().name}")
         if writer:
             writer.close()
         artifacts.write_json(partial / "evaluation.json", figures)
@@ -91,8 +135,15 @@ def evaluate(
             "tasks": [task.config() for task in tasks],
             "corpus_bytes": TEST_BYTES,
             "answer_tokens": ANSWER_TOKENS,
+            "prompt": prompt,
+            "beams": [beams, POWER],
+            "name": name,
         },
-        inputs=[model, *([corpus] if corpus else []), *_files(tasks, split)],
+        inputs=[
+            model,
+            *([corpus] if corpus else []),
+            *_files(tasks, [split, *(["validation"] if prompt == "auto" else [])]),
+        ],
         work=work,
     )
     return provenance["results"]
@@ -104,18 +155,19 @@ def evaluate_baselines(
     split: str = "test",
     languages: Sequence[str] | None = None,
     progress: Progress | None = None,
+    splits: Splits | None = None,
 ) -> dict[str, Any]:
     """Train every baseline on each task and score it into `output`; figures by task and baseline.
 
     A language with `OWN` training examples is learnt by itself, the others from all languages together.
     """
     _check(split, tasks)
-    progress = progress or Progress(silent=True)
+    progress, read = progress or Progress(silent=True), splits or Splits()
 
     def work(partial: Path) -> dict[str, Any]:
         figures: dict[str, Any] = {}
         rows = []
-        data = {task.name: (_training(task), task.examples(split, languages)) for task in tasks}
+        data = {task.name: (task.training(), read(task, split, languages)) for task in tasks}
         chosen = {
             task.name: {
                 name: solve
@@ -147,15 +199,10 @@ def evaluate_baselines(
             "baselines": {family: list(found) for family, found in FAMILIES.items()},
             "own": OWN,
         },
-        inputs=_files(tasks, split),
+        inputs=_files(tasks, ["train", split]),
         work=work,
     )
     return provenance["results"]
-
-
-def _training(task: Task[Any]) -> list[Any]:
-    """The training examples, none where their files are not there."""
-    return task.examples("train") if task.inputs(("train",)) else []
 
 
 def _solved(solve: Baseline, train: Sequence[Any], test: Sequence[Any]) -> list[Any]:
@@ -185,6 +232,7 @@ def write_results(
     tasks: Sequence[Task[Any]],
     split: str = "test",
     languages: Sequence[str] | None = None,
+    splits: Splits | None = None,
 ) -> list[dict[str, Any]]:
     """Set all systems side by side that were evaluated into `models`, and the baselines in `cheap`.
 
@@ -211,7 +259,7 @@ def write_results(
     entries = []
     for task in tasks:
         own = predicted[task.name]
-        examples = task.examples(split, languages)
+        examples = (splits or Splits())(task, split, languages)
         entries += compare(task.name, examples, own, set(own) - judged, **_kinds(task))
     for name, text in zip(RESULTS, (to_json(entries), markdown(entries), latex(entries)), strict=True):
         artifacts.write_text(output / name, text)
@@ -235,8 +283,22 @@ def _check(split: str, tasks: Sequence[Task[Any]]) -> None:
     check_names(tasks)
 
 
-def _files(tasks: Sequence[Task[Any]], split: str) -> list[Path]:
-    return sorted({file for task in tasks for file in task.inputs(("train", split))})
+def _files(tasks: Sequence[Task[Any]], splits: Sequence[str]) -> list[Path]:
+    return sorted({file for task in tasks for file in task.inputs(splits)})
+
+
+def _trials(task: Task[Any], examples: Sequence[Any], prompt: str, read: Splits) -> list[Any]:
+    """The validation examples that prompts are chosen on, where any are."""
+    if prompt != "auto":
+        return []
+    return read(task, "validation", sorted({one.language for one in examples}))
+
+
+def _tokenizer(model: LanguageModel, path: Path) -> dict[str, Any]:
+    """Whose tokens perplexity is per."""
+    file = path / "tokenizer.json"
+    found: dict[str, Any] = {"tokens": model.vocab_size}
+    return {**found, "sha256": artifacts.digest_path(file)} if file.is_file() else found
 
 
 def _rows(

@@ -1,11 +1,14 @@
 """What a model says for each example of a task, in the form that `edgelm.evaluate.scores` takes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edgelm.errors import BadInput
+from edgelm.evaluate.beam import beam_search
+from edgelm.evaluate.constrained import TagWriter
 from edgelm.progress import Step
 from edgelm.runtime.base import LanguageModel
 from edgelm.runtime.labeller import LabelModel
@@ -17,13 +20,35 @@ ANSWER_TOKENS = 128
 """Longest text written for an example."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a model that writes is asked.
+
+    Attributes:
+        native: languages in which prompts and answers are in the language itself, elsewhere in English.
+        beams: texts that are written side by side to find the likeliest; 1 takes the likeliest token each
+            time.
+    """
+
+    native: frozenset[str] = frozenset()
+    beams: int = 1
+
+
+PLAIN = Asking()
+
+
 def predict(
-    model: LanguageModel | LabelModel, task: Task[Any], examples: Sequence[Any], step: Step | None = None
+    model: LanguageModel | LabelModel,
+    task: Task[Any],
+    examples: Sequence[Any],
+    step: Step | None = None,
+    asking: Asking = PLAIN,
 ) -> list[Any]:
     """A label, tags, a text or the place of an option for each example.
 
     A model with a head labels. One that writes ranks the answers of a task that has some by their summed
-    log-likelihood, END included, and else writes the likeliest text, token by token.
+    log-likelihood, END included; chooses among the tags that each word of a sentence may have; and writes a
+    likely text for the other tasks.
 
     Raises:
         BadInput: the model cannot do the task.
@@ -38,16 +63,16 @@ def predict(
             )
         found = model.label(examples, step)
         return found if wanted == "token" else [labels[0] for labels in found]
-    if isinstance(task, Tagging):
-        raise BadInput(
-            f"{model.name} writes, and '{task.name}' asks for a tag a word",
-            remedy=f"finetune a head: edgelm finetune MODEL {task.name} --method head",
-        )
     if ranks(task, examples):
-        return rank(model, task, examples, step)[0]
-    predicted = []
+        return rank(model, task, examples, step, asking)[0]
+    writer = TagWriter(model, task) if isinstance(task, Tagging) else None
+    predicted: list[Any] = []
     for example in examples:
-        predicted.append(write(model, task.prompt(example)))
+        native = example.language in asking.native
+        if writer:
+            predicted.append(writer.write(example, native))
+        else:
+            predicted.append(write(model, task.messages(example, native), asking.beams))
         if step:
             step(1)
     return predicted
@@ -59,39 +84,59 @@ def ranks(task: Task[Any], examples: Sequence[Any]) -> bool:
 
 
 def rank(
-    model: LanguageModel, task: Task[Any], examples: Sequence[Any], step: Step | None = None
+    model: LanguageModel,
+    task: Task[Any],
+    examples: Sequence[Any],
+    step: Step | None = None,
+    asking: Asking = PLAIN,
 ) -> tuple[list[Any], list[Any]]:
     """The answers of highest log-likelihood, summed and as the mean over tokens.
 
     The sum favours short answers where a model has not learnt the task, the mean long ones.
     """
+    native = [example.language in asking.native for example in examples]
+    prompts = [task.prompt(one, own) for one, own in zip(examples, native, strict=True)]
+    answers = [task.choices(one, own) or () for one, own in zip(examples, native, strict=True)]
     found: tuple[list[Any], list[Any]] = ([], [])
-    for example in examples:
-        answers = task.choices(example) or ()
-        sums, lengths = answer_scores(model, task.prompt(example), answers)
+    for example, (sums, lengths) in zip(examples, answer_scores(model, prompts, answers, step), strict=True):
         for predicted, scores in zip(found, (sums, sums / lengths), strict=True):
             place = int(scores.argmax())
             predicted.append(place if isinstance(example, Choice) else task.labels[place])
-        if step:
-            step(1)
     return found
 
 
-def answer_scores(model: LanguageModel, prompt: str, answers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Summed log-likelihood in nats of each answer to a message, and its tokens: two float64 [len(answers)].
+def answer_scores(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    answers: Sequence[Sequence[str]],
+    step: Step | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Summed log-likelihood in nats of each answer to each message, and its tokens: two float64 [answers].
 
     A message too long for the context loses its beginning, never its end or the answer.
     """
-    choices = [[*model.tokenize(answer), model.end] for answer in answers]
-    ids = model.message(model.tokenize(prompt), answer=max(map(len, choices)), context=model.context)
-    return model.score_choices(ids, choices), np.array([len(choice) for choice in choices], dtype=np.float64)
+    spelt: dict[tuple[str, ...], list[list[int]]] = {}
+    for own in answers:
+        if tuple(own) not in spelt:
+            spelt[tuple(own)] = [[*model.tokenize(answer), model.end] for answer in own]
+    choices = [spelt[tuple(own)] for own in answers]
+    messages = [
+        model.message(model.tokenize(prompt), answer=max(map(len, own)), context=model.context)
+        for prompt, own in zip(prompts, choices, strict=True)
+    ]
+    lengths = [np.array([len(one) for one in own], dtype=np.float64) for own in choices]
+    ranked = model.score_choices_many(messages, choices, step)
+    return [(one.sums, own) for one, own in zip(ranked, lengths, strict=True)]
 
 
-def write(model: LanguageModel, prompt: str) -> str:
-    """The likeliest answer to a message, token by token."""
+def write(model: LanguageModel, messages: Sequence[tuple[str, str]], beams: int = 1) -> str:
+    """A likely answer to (role, content): the likeliest token each time, or found by beam search."""
     room = min(ANSWER_TOKENS, model.context // 2)
-    ids = model.message(model.tokenize(prompt), answer=room, context=model.context)
-    return "".join(model.generate(ids, max_tokens=room, temperature=0)).strip()
+    turns = [(role, model.tokenize(content)) for role, content in messages]
+    ids = model.conversation(turns, answer=room, context=model.context)
+    if beams == 1:
+        return "".join(model.generate(ids, max_tokens=room, temperature=0)).strip()
+    return model.detokenize(beam_search(model, ids, beams=beams, max_tokens=room)).strip()
 
 
 def expected(task: Task[Any], example: Example) -> Any:

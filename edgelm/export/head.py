@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgelm import artifacts
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.onnx import quantize_onnx, silence
-from edgelm.export.verify import sample_texts
+from edgelm.export.verify import verification_texts
 from edgelm.extras import require
 from edgelm.model.decoder import Attention, Linear, rotary
 from edgelm.model.directory import TOKENIZER_FILES
@@ -139,7 +139,7 @@ def verify_head(reference: TorchLabeller, folder: Path, head: HeadConfig, name: 
         EdgelmError: more labels differ than the format may cost.
     """
     exported = OnnxLabeller.open(folder, head)
-    texts = [text for found in sample_texts().values() for text in found[:DOCUMENTS]]
+    texts = [text for found in verification_texts().values() for text in found[:DOCUMENTS]]
     examples: list[Labelled | Tagged]
     if head.kind == "token":
         examples = [Tagged(tuple(text.split()[:40]), (), "") for text in texts]

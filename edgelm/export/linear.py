@@ -2,7 +2,7 @@
 
 The graph reads code points, int64 [texts, longest], as `edgelm.model.linear.padded_codes` makes them: all
 that is left outside is lower-casing, splitting on white space and numbering characters. `TfIdfVectorizer`
-counts the n-grams. Coefficients of 16 bits stay so in the file.
+counts the n-grams. Coefficients of 16 bits stay so in the file. `edgelm.runtime.onnx_linear` runs it.
 
     input `codes` int64 [texts, longest]  ->  output `decision` float32 [texts, labels]
 
@@ -15,66 +15,60 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from edgelm import artifacts
 from edgelm.errors import BadInput, EdgelmError
+from edgelm.export.verify import verification_texts
 from edgelm.extras import require
-from edgelm.model.linear import LinearClassifier, code_points, linear_card, padded_codes
+from edgelm.model.linear import LinearClassifier, code_points, linear_card, linear_config, load_linear
+from edgelm.progress import Progress
+from edgelm.runtime.onnx_linear import OnnxLinear
 
 OPSET, IR_VERSION = 17, 8
-BATCH_VALUES = 1 << 24
-"""Numbers in the matrix of counts, which the graph holds whole: 64 MB."""
 TOLERANCE = 1e-4
+FORMAT, FOLDER = "onnx:fp32", "onnx/fp32"
 
 
-class OnnxLinear:
-    """The ONNX form, run by onnxruntime.
+def export_small(
+    model: Path, kind: str, output: Path, formats: Sequence[str], *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Export a linear classifier to `FOLDER` in `output`; returns the verification of each format.
 
-    Attributes:
-        labels: in the order of the decision values' columns.
+    Args:
+        kind: the `model_type` of the model's `config.json`.
+
+    Raises:
+        BadInput: the model is a CRF, or a format is none for a linear classifier.
+        EdgelmError: the export decides otherwise than the model.
+        MissingExtra: onnx is not installed.
     """
+    if kind == "edgelm-crf":
+        raise BadInput(
+            "a CRF has no ONNX form and needs none: it runs wherever numpy does",
+            file=model,
+            remedy="copy its folder",
+        )
+    for name in formats:
+        if name != FORMAT:
+            raise BadInput(f"a linear classifier cannot be written as {name}", remedy=f"give --to {FORMAT}")
+    if not formats:
+        raise BadInput("no format was given", remedy=f"give --to {FORMAT}")
+    require("onnx", "export")
+    progress = progress or Progress(silent=True)
 
-    def __init__(self, path: Path, threads: int = 1):
-        """Open a file that `write_linear_onnx` wrote.
+    def work(partial: Path) -> dict[str, Any]:
+        (partial / "onnx").mkdir(exist_ok=True)
+        texts = [text for found in verification_texts().values() for text in found]
+        return {FORMAT: export_linear(load_linear(model), partial / FOLDER, texts)}
 
-        Raises:
-            BadInput: it is missing, or is no such file.
-        """
-        if not path.is_file():
-            raise BadInput("no such file", file=path, remedy="export the model again")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self.engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            metadata = self.engine.get_modelmeta().custom_metadata_map
-            self.labels = tuple(json.loads(metadata["labels"]))
-            self.batch = max(1, BATCH_VALUES // max(1, int(metadata["features"])))
-        except Exception as error:  # onnxruntime's errors have no common base
-            raise BadInput(
-                f"is not a linear classifier in ONNX ({str(error).splitlines()[0]})",
-                file=path,
-                remedy="export the model again",
-            ) from None
-
-    def decision(self, texts: Sequence[str]) -> np.ndarray:
-        """Decision values, float32 [texts, labels]."""
-        found = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # rows of a batch fill alike
-        for start in range(0, len(texts), self.batch):
-            rows = order[start : start + self.batch]
-            codes = padded_codes([texts[number] for number in rows])
-            found[rows] = self.engine.run(None, {"codes": codes})[0]
-        return found
-
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The label of each text with the highest decision value; the first one of equals."""
-        return [self.labels[column] for column in self.decision(texts).argmax(axis=1)]
+    provenance, _ = artifacts.build(
+        output, command="export", config={"formats": [FORMAT]}, inputs=[model], work=work, say=progress.say
+    )
+    return provenance["results"]
 
 
 def export_linear(model: LinearClassifier, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
-    """Write `model.onnx`, `README.md` and `verification.json` into an empty folder.
+    """Write `model.onnx`, `config.json`, `README.md` and `verification.json` into a folder.
 
     Args:
         texts: the ONNX form must decide on these as the model does.
@@ -89,7 +83,8 @@ def export_linear(model: LinearClassifier, folder: Path, texts: Sequence[str]) -
     folder.mkdir(exist_ok=True)
     path = folder / "model.onnx"
     write_linear_onnx(model, path)
-    ours, theirs = model.decision(texts), OnnxLinear(path).decision(texts)
+    artifacts.write_json(folder / "config.json", linear_config(model))
+    ours, theirs = model.decision(texts), OnnxLinear.open(folder).decision(texts)
     farthest = float(np.abs(ours - theirs).max(initial=0))
     if not farthest <= TOLERANCE:  # NaN is not
         raise EdgelmError(
@@ -97,7 +92,7 @@ def export_linear(model: LinearClassifier, folder: Path, texts: Sequence[str]) -
             "The export is not usable; please report this."
         )
     found = {
-        "format": "onnx:linear",
+        "format": FORMAT,
         "texts": len(texts),
         "largest_decision_difference": farthest,
         "equal_labels": float(np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1))) if len(texts) else 1.0,

@@ -1,7 +1,6 @@
 """Proof of what an export lost: token ids, logits and greedy continuations against PyTorch in float32."""
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.runtime import load
 from edgelm.runtime.base import LanguageModel, log_softmax
 from edgelm.tokenizer.text import TextTokenizer
+from edgelm.tokenizer.texts import sample_texts
 
 LOGIT_DOCUMENTS = 3  # of each language
 GREEDY_TOKENS = 16
@@ -46,13 +46,9 @@ def bounds() -> dict[str, Bound]:
     return {name: Bound(**values) for name, values in table.items()}
 
 
-def sample_texts() -> dict[str, list[str]]:
+def verification_texts() -> dict[str, list[str]]:
     """Every document of the embedded sample by language, and strings that tokenizers trip over."""
-    texts = {
-        path.stem: [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
-        for path in sorted(resources.path("corpus", "sample").glob("*.jsonl"))
-    }
-    return {**texts, "tricky": list(TRICKY)}
+    return {**sample_texts(), "tricky": list(TRICKY)}
 
 
 def verify(reference: LanguageModel, directory: Path, artifact: Path, name: str) -> dict[str, Any]:
@@ -66,7 +62,7 @@ def verify(reference: LanguageModel, directory: Path, artifact: Path, name: str)
     Raises:
         EdgelmError: a token id differs or a bound of the format is broken; the message has the figures.
     """
-    bound, texts = bounds()[name], sample_texts()
+    bound, texts = bounds()[name], verification_texts()
     with contextlib.closing(load(artifact)) as exported:
         checked = _check_tokens(exported, TextTokenizer(directory), artifact, texts)
         divergences, agreements, farthest, largest = [], [], [], []

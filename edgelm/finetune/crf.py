@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgelm.errors import BadInput
+from edgelm.evaluate.scores import score
 from edgelm.extras import require
 from edgelm.model.crf import CrfTagger, sentence_attributes
 from edgelm.tasks.examples import Tagged
@@ -55,9 +56,9 @@ def train_crf(
         name = "span_f1" if _spans(tags) else "accuracy"
         figures |= {
             "validation_sentences": len(validation),
-            f"validation_{name}": round(tried[best.method], 4),
+            f"validation_{name}": tried[best.method],
+            "tried": tried,
         }
-        figures["tried"] = {one: round(score, 4) for one, score in tried.items()}
     languages = tuple(sorted({one.language for one in train}))
     return CrfTagger(
         best.tags, best.attributes, best.states, best.transitions, task, languages, best.method, figures
@@ -97,17 +98,12 @@ def from_crfsuite(crf: Any, method: str, half: bool) -> CrfTagger:
 
 
 def tagging_score(examples: Sequence[Tagged], predicted: Sequence[Sequence[str]]) -> float:
-    """Span F1 of `B-`/`I-` tags (seqeval), share of right tags otherwise; 0 of no examples."""
-    truth = [list(one.tags) for one in examples]
-    if not truth:
+    """Span F1 of `B-`/`I-` tags, share of right tags otherwise; 0 of no examples."""
+    if not examples:
         return 0.0
-    if _spans(truth):
-        score = require("seqeval.metrics", "evaluate").f1_score
-        return float(score(truth, [list(one) for one in predicted], zero_division=0))
-    pairs = [
-        pair for tags, guess in zip(truth, predicted, strict=True) for pair in zip(tags, guess, strict=True)
-    ]
-    return sum(tag == guess for tag, guess in pairs) / len(pairs)
+    spans = _spans([one.tags for one in examples])
+    found = score(examples, predicted, scheme="bio" if spans else "flat")
+    return float(found[found["metric"]])
 
 
 def _spans(tags: Sequence[Sequence[str]]) -> bool:

@@ -2,21 +2,39 @@
 
 from collections.abc import Sequence
 
-from edgelm.pretrain.packing import Item, Piece, Source, State, make_item
+import numpy as np
+
+from edgelm.model.decoder import IGNORE
+from edgelm.pretrain.packing import Item, Piece, Source, State
 from edgelm.pretrain.sampling import Fair, Shuffled
 from edgelm.tokenizer.text import TextTokenizer
 
 
-def answer_item(prompt: str, answer: str, tokenizer: TextTokenizer, context: int) -> Item:
-    """A message and its answer as the model will meet them; only the answer and its END are targets.
+def answer_item(
+    asked: str | Sequence[tuple[str, str]], answer: str, tokenizer: TextTokenizer, context: int
+) -> Item:
+    """A message, or the (role, content) of a conversation, and the answer, as the model will meet them.
 
-    The answer weighs as much in the loss as a document of the example's length, or a mixture with plain text
-    would hardly notice it. A text too long for the context loses its beginning, never the answer.
+    The targets are what the assistant says, each time with the END behind it, and nothing else. They weigh as
+    much in the loss as a document of the example's length, or a mixture with plain text would hardly notice
+    them. What is too long for the context loses its beginning, never the answer.
     """
+    turns = [("user", asked)] if isinstance(asked, str) else asked
     end = [*tokenizer.encode(answer), tokenizer.end]
-    begin = tokenizer.message(tokenizer.encode(prompt), answer=len(end), context=context)
-    ids = [*begin, *end]
-    return make_item(ids, learn_from=len(begin), weight=len(ids) / len(end))
+    said = [(role, tokenizer.encode(content)) for role, content in turns]
+    ids = np.array([*tokenizer.conversation(said, answer=len(end), context=context), *end], dtype=np.int64)
+    learnt = answers(ids, tokenizer)
+    targets = np.append(np.where(learnt, ids, IGNORE)[1:], IGNORE)
+    return Item(ids, targets, weight=len(ids) / int(learnt.sum()))
+
+
+def answers(ids: np.ndarray, tokenizer: TextTokenizer) -> np.ndarray:
+    """Which tokens the assistant says, END included: bool [T]. Text never holds the tokens that frame it."""
+    places = np.arange(len(ids))
+    begins = np.maximum.accumulate(np.where(ids == tokenizer.assistant, places, -1))
+    ends = np.maximum.accumulate(np.where(ids == tokenizer.end, places, -1))
+    before = np.append(-1, ends[:-1])  # the last END in front of a token
+    return (begins > before) & (ids != tokenizer.assistant)
 
 
 class ExampleSource:

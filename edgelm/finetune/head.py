@@ -5,6 +5,7 @@ how tagging is done on a device.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
+from edgelm.finetune.config import FinetuneConfig, prepare
 from edgelm.finetune.examples import ExampleSource
-from edgelm.model.card import model_card
+from edgelm.model.card import about_decoder, finetuned_card
+from edgelm.model.crf import MARK_INSIDE
 from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.model.directory import load_model
 from edgelm.model.head_config import HeadConfig
 from edgelm.model.heads import Labeller, save_labeller, with_head
 from edgelm.model.labelling import encode, parts
 from edgelm.pretrain.checkpoint import clear_checkpoints
-from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.loop import train
 from edgelm.pretrain.packing import Item, Packer
 from edgelm.progress import Progress
@@ -40,7 +42,7 @@ def finetune_head(
     task: Task[Any],
     output: Path,
     *,
-    config: TrainConfig,
+    config: FinetuneConfig,
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
@@ -62,9 +64,12 @@ def finetune_head(
     text = TextTokenizer(model)
 
     def work(partial: Path) -> dict[str, Any]:
-        labeller = with_head(load_model(model), head, config.seed)
+        examples = task.examples("train", languages)
+        labeller = with_head(load_model(model), _seen(head, examples), config.seed)
+        prepare(labeller, config)
         shape = labeller.config
-        examples, held_out = task.examples("train", languages), task.validation(languages)
+        codes = sorted({one.language for one in examples})
+        held_out = task.validation(codes)
         progress.say(f"finetuning a head on {task.name}: {len(examples):,} examples")
         pieces = [piece for one in examples for piece in parts(text, one, shape.context)]
         items = [head_item(text, one, head, shape.context) for one in pieces]
@@ -95,11 +100,19 @@ def finetune_head(
             validate_every=validate_every,
             epoch_tokens=sum(len(item.ids) for item in items),
             measures="validation error",
+            patience=config.patience,
+            layer_decay=config.layer_decay,
         )
         labeller.to("cpu")
         figures["tasks"] = {task.name: scored(labeller)} if held_out else {}
-        card = model_card(
-            f"edgelm, a head for {task.name}", sorted({one.language for one in examples}), {}, shape
+        card = finetuned_card(
+            [task],
+            "head",
+            codes,
+            {task.name: (len(examples), len(held_out))},
+            figures["tasks"],
+            about_decoder(shape),
+            library="edgelm" if both_ways else "transformers",
         )
         save_labeller(labeller, model, partial, card)
         return figures
@@ -137,6 +150,12 @@ def head_of(task: Task[Any], both_ways: bool) -> HeadConfig:
         f"the task '{task.name}' has no labels for a head",
         remedy="choose a task of classification or tagging",
     )
+
+
+def _seen(head: HeadConfig, examples: Sequence[Labelled | Tagged]) -> HeadConfig:
+    """The head, knowing how its training data cuts text into words."""
+    words = (word for one in examples if isinstance(one, Tagged) for word in one.words)
+    return replace(head, marks_inside=any(MARK_INSIDE.search(word) for word in words))
 
 
 def head_item(tokenizer: TextTokenizer, example: Labelled | Tagged, head: HeadConfig, context: int) -> Item:

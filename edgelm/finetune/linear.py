@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgelm.errors import BadInput
+from edgelm.evaluate.scores import score
 from edgelm.extras import require
 from edgelm.model.linear import LinearClassifier, check_ngrams
 from edgelm.tasks.examples import Labelled
@@ -63,6 +64,7 @@ def train_linear(
             f"the training texts have no n-gram in common ({error})", remedy="lower `seen`"
         ) from None
     tried: dict[str, float] = {}
+    every = tuple(sorted({one.label for one in (*train, *validation)}))
     if validation:
         held_out = vectorizer.transform([one.text for one in validation])
         candidates = [(method, cost) for method in methods for cost in COSTS[method]]
@@ -72,15 +74,16 @@ def train_linear(
     for method, cost in candidates:
         fitted = _estimator(method, cost).fit(known, labels)
         name = f"{type(fitted).__name__}, C={cost:g}"
-        tried[name] = _macro_f1(validation, fitted.predict(held_out)) if validation else 0.0
+        tried[name] = (
+            score(validation, fitted.predict(held_out), labels=every)["macro_f1"] if validation else 0.0
+        )
         if best is None or tried[name] > tried[best[0]]:
             best = (name, fitted)
     name, fitted = best
     coefficients = np.ascontiguousarray(fitted.coef_.T, dtype=np.float32)
     figures: dict[str, Any] = {"training_texts": len(train)}
     if validation:
-        figures |= {"validation_texts": len(validation), "validation_macro_f1": round(tried[name], 4)}
-        figures["tried"] = {one: round(score, 4) for one, score in tried.items()}
+        figures |= {"validation_texts": len(validation), "validation_macro_f1": tried[name], "tried": tried}
     return LinearClassifier(
         labels=tuple(str(one) for one in fitted.classes_),
         features=tuple(vectorizer.get_feature_names_out().tolist()),
@@ -102,9 +105,3 @@ def _estimator(method: str, cost: float) -> Any:
     if method == "svm":
         return LinearSVC(C=cost, random_state=0)
     return LogisticRegression(C=cost, max_iter=1000)
-
-
-def _macro_f1(examples: Sequence[Labelled], predicted: Sequence[str]) -> float:
-    from sklearn.metrics import f1_score
-
-    return float(f1_score([one.label for one in examples], predicted, average="macro", zero_division=0))

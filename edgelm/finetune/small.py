@@ -3,7 +3,6 @@
 They are the smallest thing that may work, saved and evaluated as the others are.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +12,9 @@ from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
 from edgelm.finetune.crf import ITERATIONS, PENALTIES, train_crf
 from edgelm.finetune.linear import COSTS, NGRAMS, train_linear
-from edgelm.model.crf import save_crf
-from edgelm.model.linear import save_linear
+from edgelm.model.card import finetuned_card
+from edgelm.model.crf import crf_about, save_crf
+from edgelm.model.linear import linear_about, save_linear
 from edgelm.progress import Progress
 from edgelm.runtime.labeller import CrfModel, LabelModel, LinearModel
 from edgelm.tasks.classification import Classification
@@ -45,20 +45,24 @@ def finetune_small(
         raise BadInput(f"--method {method} does not suit '{task.name}'", remedy=f"try --method {suits}")
 
     def work(partial: Path) -> dict[str, Any]:
-        train, held_out = task.examples("train", languages), task.validation(languages)
+        train = task.examples("train", languages)
+        codes = sorted({one.language for one in train})
+        held_out = task.validation(codes)
         progress.say(f"training {method} on {task.name}: {len(train):,} examples")
         model: LabelModel
-        save: Callable[[Path], None]
         if method == "linear":
             linear = train_linear(train, held_out, task=task.name)
-            model, save = LinearModel(linear), lambda folder: save_linear(linear, folder)
+            save_linear(linear, partial)
+            model, about = LinearModel(linear), linear_about(linear)
         else:
             crf = train_crf(train, held_out, task=task.name)
-            model, save = CrfModel(crf), lambda folder: save_crf(crf, folder)
-        save(partial)
-        if not held_out:
-            return {"tasks": {}}
-        return {"tasks": {task.name: score_task(task, held_out, predict(model, task, held_out))}}
+            save_crf(crf, partial)
+            model, about = CrfModel(crf), crf_about(crf)
+        found = {task.name: score_task(task, held_out, predict(model, task, held_out))} if held_out else {}
+        sizes = {task.name: (len(train), len(held_out))}
+        card = finetuned_card([task], method, codes, sizes, found, [about], library="edgelm")
+        artifacts.write_text(partial / "README.md", card)
+        return {"tasks": found}
 
     provenance, _ = artifacts.build(
         output,

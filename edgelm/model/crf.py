@@ -10,6 +10,7 @@ attributes but the one for a pair of words depend on a single word, so a word is
 five places it can have relative to a tag, and remembered. `edgelm.finetune.crf` trains it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,8 +23,10 @@ from edgelm.errors import BadInput
 from edgelm.model.small import (
     read_config,
     read_lines,
+    read_recorded,
     read_weights,
     reading,
+    recorded,
     small_card,
     strings,
     write_small,
@@ -34,6 +37,7 @@ VERSION = 1
 OFFSETS = (-2, -1, 0, 1, 2)
 AFFIX = 5
 """Longest affix in letters."""
+MARK_INSIDE = re.compile(r"\w-\w")
 REMEMBERED = 50_000
 """Words whose scores are kept; a few hundred bytes each."""
 START, END = "<s>", "</s>"
@@ -146,6 +150,12 @@ class CrfTagger:
         text = sum(len(one.encode()) + 1 for one in self.attributes)
         return self.states.nbytes + self.transitions.nbytes + text
 
+    @property
+    def keeps_marks(self) -> bool:
+        """Whether words of its training data have marks between letters, as `e-BBC`."""
+        words = (one.removeprefix("0:w=") for one in self.attributes if one.startswith("0:w="))
+        return any(MARK_INSIDE.search(word) for word in words)
+
     def tag(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """The likeliest tags of each sentence's words."""
         return [[self.tags[tag] for tag in self._viterbi(self.scores(words))] for words in sentences]
@@ -249,15 +259,7 @@ class CrfTagger:
 
 def save_crf(model: CrfTagger, directory: Path) -> None:
     """Write `config.json`, `attributes.txt` (one a line), `model.safetensors` and `README.md`."""
-    config = {
-        "model_type": MODEL_TYPE,
-        "version": VERSION,
-        "task": model.task,
-        "languages": list(model.languages),
-        "tags": list(model.tags),
-        "method": model.method,
-        "figures": model.figures,
-    }
+    config = {**recorded(model, MODEL_TYPE, VERSION), "tags": list(model.tags)}
     weights = {"states": model.states, "transitions": model.transitions}
     write_small(directory, config, weights, {"attributes.txt": model.attributes}, crf_card(model))
 
@@ -270,30 +272,31 @@ def load_crf(directory: Path) -> CrfTagger:
     """
     config = read_config(directory, MODEL_TYPE, VERSION)
     with reading(directory, "a tagger"):
+        weights = read_weights(directory / "model.safetensors", ("states", "transitions"))
+        known: dict[str, Any] = {**read_recorded(config), **weights}
         return CrfTagger(
             tags=strings(config["tags"]),
             attributes=tuple(read_lines(directory / "attributes.txt")),
-            task=str(config["task"]),
-            languages=strings(config["languages"]),
-            method=str(config["method"]),
-            figures=dict(config["figures"]),
-            **read_weights(directory / "model.safetensors", ("states", "transitions")),
+            **known,
         )
+
+
+def crf_about(model: CrfTagger) -> str:
+    """What it is, in a sentence or two."""
+    return (
+        f"A conditional random field ({model.method}) over {len(model.attributes):,} attributes of how words "
+        f"are spelt; {model.bytes / 1e6:.1f} MB. It gives each word one of {len(model.tags)} tags."
+    )
 
 
 def crf_card(model: CrfTagger) -> str:
     """A Hugging Face model card: what it is, how to run it, its figures and limits."""
-    about = [
-        f"A conditional random field ({model.method}) over {len(model.attributes):,} attributes of how words "
-        f"are spelt; {model.bytes / 1e6:.1f} MB. It gives each word one of {len(model.tags)} tags.",
-    ]
-    run = ["from edgelm.model.crf import load_crf", 'load_crf(Path("here")).tag([["one", "sentence"]])']
     return small_card(
         model.task or "tagging",
         "token-classification",
         model.languages,
-        about,
-        run,
+        crf_about(model),
+        ["from edgelm.model.crf import load_crf", 'load_crf(Path("here")).tag([["one", "sentence"]])'],
         model.figures,
         "It knows words by their spelling and two neighbours on either side; a name it never saw is a guess.",
     )

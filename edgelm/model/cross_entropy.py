@@ -53,7 +53,7 @@ class _Chunked(torch.autograd.Function):
         matrix = head.to(hidden.dtype)
         learn = learn and any(ctx.needs_input_grad[:2])
         grad_hidden = torch.empty_like(hidden) if learn else None
-        grad_head = torch.zeros_like(head) if learn else None
+        grad_head = torch.zeros_like(head) if learn and ctx.needs_input_grad[1] else None
         total = hidden.new_zeros((), dtype=torch.float32)
         limit = CUDA_CHUNK_LOGITS if hidden.is_cuda else CHUNK_LOGITS
         rows = max(limit // len(matrix), 1)
@@ -61,16 +61,18 @@ class _Chunked(torch.autograd.Function):
             part = slice(start, start + rows)
             logits = hidden[part] @ matrix.T
             total += backward_logits(logits, targets[part], weights[part], z_loss, smoothing)
-            if grad_hidden is not None and grad_head is not None:
+            if grad_hidden is not None:
                 torch.mm(logits, matrix, out=grad_hidden[part])
+            if grad_head is not None:
                 grad_head += logits.T @ hidden[part]
         ctx.save_for_backward(grad_hidden, grad_head)
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_head = ctx.saved_tensors
-        return grad_hidden * grad.to(grad_hidden.dtype), grad_head * grad, None, None, None, None, None
+        below = grad_hidden * grad.to(grad_hidden.dtype)
+        return below, None if grad_head is None else grad_head * grad, None, None, None, None, None
 
 
 def backward_logits(

@@ -158,7 +158,7 @@ class Decoder(nn.Module):
         self.config = config
         self.model = Stack(config)
         self.dtype = torch.float32
-        self.recompute = False
+        self.recompute = self.compiled = False
         self.noise = self.label_smoothing = 0.0
 
     def init_weights(self, generator: torch.Generator) -> None:
@@ -176,11 +176,13 @@ class Decoder(nn.Module):
 
     def compile_layers(self) -> None:
         """Compile each layer, which takes seconds at the first step and again where shapes change."""
+        self.compiled = True
         for layer in self.model.layers:
             layer.compile()
 
     def interpret_layers(self) -> None:
         """Undo `compile_layers`: texts of any length are read one at a time."""
+        self.compiled = False
         for layer in self.model.layers:
             layer._compiled_call_impl = None
 
@@ -208,7 +210,8 @@ class Decoder(nn.Module):
         mask = starts = None
         if documents is not None:
             starts = document_starts(documents).to(tokens.device)
-            torch._dynamo.mark_dynamic(starts, 0)
+            if self.compiled:  # nothing else needs the compiler, which takes seconds to import
+                torch._dynamo.mark_dynamic(starts, 0)
         elif past and tokens.shape[1] > 1:
             mask = positions[:, None] >= torch.arange(start + tokens.shape[1], device=tokens.device)[None, :]
         if self.noise and self.training:

@@ -23,12 +23,14 @@ class HeadConfig:
         labels: in the order of the rows of the head.
         both_ways: tokens attend to those after them too.
         scheme: of the labels of words, `bio` for spans or `flat`.
+        marks_inside: words of the training data keep hyphens inside, as `e-BBC`.
     """
 
     kind: Kind
     labels: tuple[str, ...]
     both_ways: bool = False
     scheme: str = "flat"
+    marks_inside: bool = False
 
     def to_hugging_face(self) -> dict[str, Any]:
         """What a `config.json` says of it; what transformers has no words for stands under `edgelm`."""
@@ -38,7 +40,11 @@ class HeadConfig:
             "label2id": {label: number for number, label in enumerate(self.labels)},
             "num_labels": len(self.labels),
             "use_cache": False,
-            "edgelm": {"both_ways": self.both_ways, "scheme": self.scheme},
+            "edgelm": {
+                "both_ways": self.both_ways,
+                "scheme": self.scheme,
+                "marks_inside": self.marks_inside,
+            },
         }
 
 
@@ -70,7 +76,13 @@ def read_head(directory: Path) -> HeadConfig | None:
     try:
         labels = tuple(str(value["id2label"][str(number)]) for number in range(len(value["id2label"])))
         own = value["edgelm"]
-        return HeadConfig(kinds[names[0]], labels, bool(own["both_ways"]), str(own["scheme"]))
+        return HeadConfig(
+            kinds[names[0]],
+            labels,
+            bool(own["both_ways"]),
+            str(own["scheme"]),
+            bool(own.get("marks_inside", False)),
+        )
     except (KeyError, TypeError) as error:
         raise BadInput(
             f"describes a head without {error}", file=path, remedy="give a model that edgelm wrote"

@@ -26,8 +26,10 @@ from edgelm.errors import BadInput
 from edgelm.model.small import (
     read_config,
     read_lines,
+    read_recorded,
     read_weights,
     reading,
+    recorded,
     small_card,
     strings,
     write_small,
@@ -244,18 +246,16 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def save_linear(model: LinearClassifier, directory: Path) -> None:
     """Write `config.json`, `features.txt` (one n-gram a line), `model.safetensors` and `README.md`."""
-    config = {
-        "model_type": MODEL_TYPE,
-        "version": VERSION,
-        "task": model.task,
-        "languages": list(model.languages),
-        "labels": list(model.labels),
-        "ngrams": list(model.ngrams),
-        "method": model.method,
-        "figures": model.figures,
-    }
     weights = {name: getattr(model, name) for name in ("idf", "coefficients", "intercept")}
-    write_small(directory, config, weights, {"features.txt": model.features}, linear_card(model))
+    write_small(
+        directory, linear_config(model), weights, {"features.txt": model.features}, linear_card(model)
+    )
+
+
+def linear_config(model: LinearClassifier) -> dict[str, Any]:
+    """What `config.json` says."""
+    own = {"labels": list(model.labels), "ngrams": list(model.ngrams)}
+    return {**recorded(model, MODEL_TYPE, VERSION), **own}
 
 
 def load_linear(directory: Path) -> LinearClassifier:
@@ -267,37 +267,34 @@ def load_linear(directory: Path) -> LinearClassifier:
     config = read_config(directory, MODEL_TYPE, VERSION)
     with reading(directory, "a linear classifier"):
         weights = read_weights(directory / "model.safetensors", ("idf", "coefficients", "intercept"))
+        known: dict[str, Any] = {**read_recorded(config), **weights}
         model = LinearClassifier(
             labels=strings(config["labels"]),
             features=tuple(read_lines(directory / "features.txt")),
             ngrams=(int(config["ngrams"][0]), int(config["ngrams"][1])),
-            task=str(config["task"]),
-            languages=strings(config["languages"]),
-            method=str(config["method"]),
-            figures=dict(config["figures"]),
-            **weights,
+            **known,
         )
         model._index  # noqa: B018, what is wrong with the features shows here
     return model
 
 
+def linear_about(model: LinearClassifier) -> str:
+    """What it is, in a sentence or two."""
+    return (
+        f"A linear classifier ({model.method}) over {len(model.features):,} character n-grams of "
+        f"{model.ngrams[0]} to {model.ngrams[1]}, weighted by TF-IDF; {model.bytes / 1e6:.1f} MB. It tells "
+        f"{len(model.labels)} labels apart."
+    )
+
+
 def linear_card(model: LinearClassifier) -> str:
     """A Hugging Face model card: what it is, how to run it, its figures and limits."""
-    kind = f"A linear classifier ({model.method}) over {len(model.features):,} character n-grams"
-    about = [
-        f"{kind} of {model.ngrams[0]} to {model.ngrams[1]}, weighted by TF-IDF; "
-        f"{model.bytes / 1e6:.1f} MB. It tells {len(model.labels)} labels apart.",
-    ]
-    run = ["from edgelm.model.linear import load_linear", 'load_linear(Path("here")).predict(["some text"])']
-    limits = (
-        "It has seen how words are spelt and nothing of what they mean; a text unlike the training's gets"
-    )
     return small_card(
         model.task or "text classification",
         "text-classification",
         model.languages,
-        about,
-        run,
+        linear_about(model),
+        ["from edgelm.model.linear import load_linear", 'load_linear(Path("here")).predict(["some text"])'],
         model.figures,
-        f"{limits} a label all the same.",
+        "It has seen how words are spelt and nothing of what they mean.",
     )

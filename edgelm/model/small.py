@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
-from edgelm.languages import load_languages
+from edgelm.model.card import LABELS, card, hub_languages, table
 
 
 def read_config(directory: Path, model_type: str, version: int) -> dict[str, Any]:
@@ -93,46 +93,46 @@ def small_card(
     name: str,
     pipeline: str,
     languages: Sequence[str],
-    about: Sequence[str],
+    about: str,
     run: Sequence[str],
     figures: dict[str, Any],
     limits: str,
 ) -> str:
     """A model card for a model that is no decoder."""
-    registry = load_languages()
-    tags = [registry[code].bcp47 if code in registry else code for code in languages]
     rows = [
-        f"| {f'{key}, {inner}' if inner else key} | {value} |".replace("_", " ")
+        [(f"{key}, {inner}" if inner else key).replace("_", " "), value]
         for key, values in figures.items()
         for inner, value in (values.items() if isinstance(values, dict) else [("", values)])
     ]
-    table = ["## Figures", "", "| what | value |", "| --- | --- |", *rows, ""] if rows else []
-    return "\n".join(
-        [
-            "---",
-            "library_name: edgelm",
-            f"pipeline_tag: {pipeline}",
-            *(["language:", *(f'- "{tag}"' for tag in tags)] if tags else []),
-            "---",
-            "",
-            f"# {name}",
-            "",
-            *about,
-            "",
-            "```python",
-            "from pathlib import Path",
-            *run,
-            "```",
-            "",
-            *table,
-            "## Limits",
-            "",
-            limits,
-            "Nobody who speaks these languages has reviewed what it answers. Do not use it to decide about",
-            "people.",
-            "",
-        ]
-    )
+    metadata = {"library_name": "edgelm", "pipeline_tag": pipeline, "language": hub_languages(languages)}
+    lines = [
+        *[about, "", "```python", "from pathlib import Path", *run, "```", ""],
+        *(["## Figures", "", *table(["what", "value"], rows), ""] if rows else []),
+        *["## Limits", "", limits, *LABELS],
+    ]
+    return card(name, metadata, lines)
+
+
+def recorded(model: Any, model_type: str, version: int) -> dict[str, Any]:
+    """What every such model's `config.json` says: its kind, and what it was trained on and how."""
+    return {
+        "model_type": model_type,
+        "version": version,
+        "task": model.task,
+        "languages": list(model.languages),
+        "method": model.method,
+        "figures": model.figures,
+    }
+
+
+def read_recorded(config: dict[str, Any]) -> dict[str, Any]:
+    """What the model was trained on and how, as its class takes it."""
+    return {
+        "task": str(config["task"]),
+        "languages": strings(config["languages"]),
+        "method": str(config["method"]),
+        "figures": dict(config["figures"]),
+    }
 
 
 def write_small(
@@ -140,7 +140,7 @@ def write_small(
     config: dict[str, Any],
     weights: dict[str, np.ndarray],
     lists: dict[str, Sequence[str]],
-    card: str,
+    readme: str,
 ) -> None:
     """Write a model's directory, `config.json` last; `lists` are files of one text a line."""
     directory.mkdir(exist_ok=True)
@@ -149,7 +149,7 @@ def write_small(
     for name, lines in lists.items():
         text = "".join(f"{one}\n" for one in lines)
         (directory / name).write_bytes(text.encode("utf-8", "surrogatepass"))
-    artifacts.write_text(directory / "README.md", card)
+    artifacts.write_text(directory / "README.md", readme)
     artifacts.write_json(directory / "config.json", config)
 
 

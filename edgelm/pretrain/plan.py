@@ -109,7 +109,7 @@ class Cost:
     estimated: bool
 
 
-def parse_budget(text: str) -> float:
+def parse_budget(text: str, option: str = "--budget") -> float:
     """Seconds in `90s`, `30min`, `8h` or `2d`.
 
     Raises:
@@ -117,7 +117,7 @@ def parse_budget(text: str) -> float:
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?) ?(s|min|h|d)", text.strip())
     if not found or not float(found[1]):
-        raise BadInput(f"--budget {text!r} is not a time", remedy="write it as 90s, 30min, 8h or 2d")
+        raise BadInput(f"{option} {text!r} is not a time", remedy="write it as 90s, 30min, 8h or 2d")
     return float(found[1]) * SECONDS[found[2]]
 
 

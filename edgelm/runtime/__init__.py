@@ -17,12 +17,16 @@ def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
         threads: CPU threads to use; all usable cores by default.
 
     Raises:
-        BadInput: the path is missing, damaged or no model.
+        BadInput: the path is missing, damaged, no model or one that labels.
         MissingExtra: the runtime for it is not installed; the message names the command that installs it.
     """
     path = Path(path)
     if not path.exists():
         raise BadInput("no such model", file=path, remedy="give a .gguf file or a model directory")
+    if path.is_dir() and (model_type(path) in SMALL or read_head(path)):
+        raise BadInput(
+            "labels and writes no text", file=path, remedy="use edgelm run, or load_labeller from Python"
+        )
     if path.suffix == ".gguf":
         from edgelm.runtime.llama import LlamaCppModel
 
@@ -56,7 +60,7 @@ def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel
     if not path.is_dir():
         return None
     if (kind := model_type(path)) in SMALL:
-        return open_small(path, kind)
+        return open_small(path, kind, threads)
     head = read_head(path)
     if head is None:
         return None

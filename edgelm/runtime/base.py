@@ -9,11 +9,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
 
 from edgelm.errors import BadInput, EdgelmError
+from edgelm.progress import Step
+from edgelm.runtime.choices import Ranked, check_choices, check_prompt
 from edgelm.tokenizer.special import ChatIds
 
 MAX_TOKENS = 4096
@@ -28,6 +31,18 @@ class Session(Protocol):
 
     def rewind(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
+        ...
+
+
+class Branches(Protocol):
+    """Several sequences in progress that begin alike, as a beam search wants them."""
+
+    def start(self, ids: Sequence[int]) -> np.ndarray:
+        """Begin with one; float32 logits [1, vocab_size] of what follows."""
+        ...
+
+    def step(self, parents: Sequence[int], tokens: Sequence[int]) -> np.ndarray:
+        """Go on with copies of some of the sequences, one token each; float32 logits [tokens, vocab_size]."""
         ...
 
 
@@ -57,7 +72,7 @@ class LanguageModel(ChatIds, ABC):
         name: what to call it in a table.
         backend: `torch`, `onnx` or `llama.cpp`.
         context: longest sequence in tokens, prompt included.
-        bos, eos, end, user, assistant: ids of special tokens.
+        bos, eos, end, user, assistant, system: ids of special tokens.
     """
 
     name: str
@@ -69,6 +84,10 @@ class LanguageModel(ChatIds, ABC):
     @abstractmethod
     def session(self) -> Session:
         """A new, empty sequence. Opening another ends the one before."""
+
+    def branches(self) -> Branches:
+        """For sequences that begin alike. A session or other branches end these."""
+        return SessionBranches(self)
 
     @abstractmethod
     def tokenize(self, text: str) -> list[int]:
@@ -115,7 +134,7 @@ class LanguageModel(ChatIds, ABC):
         Raises:
             BadInput: the prompt is empty, or together they do not fit the context.
         """
-        _check_prompt(prompt)
+        check_prompt(prompt)
         if not len(continuation):
             return np.zeros(0, dtype=np.float32)
         ids = [*prompt, *continuation]
@@ -130,24 +149,46 @@ class LanguageModel(ChatIds, ABC):
         """Summed log-likelihood in nats of each choice after one prompt, read once: float64 [len(choices)].
 
         Raises:
-            BadInput: the prompt is empty, or it and the longest choice do not fit the context.
+            BadInput: the prompt or a choice is empty, or both together do not fit the context.
         """
-        _check_prompt(prompt)
-        needed = len(prompt) + max(map(len, choices)) - 1
-        if needed > self.context:
-            raise BadInput(
-                f"{needed} tokens do not fit the context of {self.context}", remedy="shorten the text"
-            )
+        return self._rank(prompt, choices).sums
+
+    def _rank(self, prompt: Sequence[int], choices: Sequence[Sequence[int]]) -> Ranked:
+        check_choices(prompt, choices, self.context)
         session = self.session()
-        first = log_softmax(session.feed(prompt, last_only=True))[0]
-        scores = np.zeros(len(choices))
+        first = session.feed(prompt, last_only=True)
+        sums, greedy = np.zeros(len(choices)), np.zeros(len(choices), dtype=bool)
         for number, choice in enumerate(choices):
-            scores[number] = first[choice[0]]
+            logits = np.concatenate((first, session.feed(choice[:-1]))) if len(choice) > 1 else first
+            said = np.arange(len(choice)), list(choice)
+            sums[number] = log_softmax(logits)[said].sum(dtype="float64")
+            greedy[number] = (logits[said] == logits.max(axis=-1)).all()
             if len(choice) > 1:
-                rest = log_softmax(session.feed(choice[:-1]))
-                scores[number] += rest[np.arange(len(choice) - 1), list(choice[1:])].sum()
                 session.rewind(len(prompt))
-        return scores
+        return Ranked(sums, greedy)
+
+    def score_choices_many(
+        self,
+        prompts: Sequence[Sequence[int]],
+        choices: Sequence[Sequence[Sequence[int]]],
+        step: Step | None = None,
+    ) -> list[Ranked]:
+        """Each prompt's own choices, scored as `score_choices` does, in the order given.
+
+        A runtime that can reads several at once; the scores are the same but for rounding.
+
+        Args:
+            step: told of every prompt that is done.
+
+        Raises:
+            BadInput: as `score_choices` does.
+        """
+        found = []
+        for prompt, own in zip(prompts, choices, strict=True):
+            found.append(self._rank(prompt, own))
+            if step:
+                step(1)
+        return found
 
     def generate(
         self,
@@ -175,7 +216,7 @@ class LanguageModel(ChatIds, ABC):
         """
         _check(max_tokens, temperature, top_p, seed)
         ids = self.prompt(prompt, language, chat) if isinstance(prompt, str) else list(prompt)
-        _check_prompt(ids)
+        check_prompt(ids)
         if len(ids) >= self.context:
             raise BadInput(
                 f"the prompt has {len(ids)} tokens; the model's context holds {self.context} in all",
@@ -211,6 +252,31 @@ class LanguageModel(ChatIds, ABC):
             yield tail
 
 
+class SessionBranches:
+    """`Branches` in one session, which goes back to where two sequences part."""
+
+    def __init__(self, model: LanguageModel):
+        self.session = model.session()
+
+    def start(self, ids: Sequence[int]) -> np.ndarray:
+        self.begin = len(ids)
+        self.paths: list[list[int]] = [[]]
+        self.read: list[int] = []
+        return self.session.feed(ids, last_only=True)
+
+    def step(self, parents: Sequence[int], tokens: Sequence[int]) -> np.ndarray:
+        self.paths = [[*self.paths[parent], token] for parent, token in zip(parents, tokens, strict=True)]
+        rows = {}
+        for number in sorted(range(len(self.paths)), key=lambda one: self.paths[one]):  # like beside like
+            path = self.paths[number]
+            pairs = zip(path[:-1], self.read, strict=False)
+            known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            self.session.rewind(self.begin + known)
+            rows[number] = self.session.feed(path[known:], last_only=True)[-1]
+            self.read = path
+        return np.stack([rows[number] for number in range(len(rows))])
+
+
 def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
     """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties: lower id."""
     if temperature == 0:
@@ -229,11 +295,6 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities along the last axis, float32."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _check_prompt(ids: Sequence[int]) -> None:
-    if not len(ids):
-        raise BadInput("the prompt has no tokens", remedy="begin with the model's bos, as `prompt` does")
 
 
 def _check(max_tokens: int, temperature: float, top_p: float, seed: int) -> None:

@@ -15,7 +15,7 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
 from edgelm.machine import usable_cores
 from edgelm.runtime.base import LanguageModel
-from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, USER, language_tag
+from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, SYSTEM, USER, language_tag
 
 LONGEST_TOKEN = 256  # bytes; a longer piece asks for its true size
 ALL_F32 = "0"  # llama.cpp's number for a file without quantised or half-precision weights
@@ -32,6 +32,7 @@ class LlamaCppModel(LanguageModel):
         self.name = f"GGUF {path.stem.removeprefix('model-')}"
         self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
         self.user, self.assistant = self._special(USER), self._special(ASSISTANT)
+        self.system = self._special(SYSTEM)
         self.context = int(cpp.llama_model_n_ctx_train(model))
         self.vocab_size = int(cpp.llama_vocab_n_tokens(self.vocab))
         self.threads = threads or usable_cores()

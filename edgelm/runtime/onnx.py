@@ -1,5 +1,6 @@
 """The ONNX runtime: a directory with optimum's `model.onnx` (with past), `config.json`, `tokenizer.json`."""
 
+import mmap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,8 +9,22 @@ import onnxruntime
 
 from edgelm.errors import BadInput
 from edgelm.model.config import ModelConfig, read_config
+from edgelm.progress import Step
+from edgelm.runtime.base import log_softmax
+from edgelm.runtime.choices import ChoiceTree, Ranked, batches, check_choices, choice_tree, padded
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
+
+Past = dict[str, np.ndarray]
+LOGITS = 16_000_000  # held in memory at once: the graph answers with those of every token it reads
+COPIES = 256_000_000  # bytes of a prompt's cache, copied for each path of its choices
+
+
+def quantises_activations(path: Path) -> bool:
+    """Whether a graph in 8 bits scales its activations by all it is given at once: what is read together
+    then changes the figures."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"DynamicQuantizeLinear") >= 0
 
 
 def open_graph(
@@ -39,13 +54,18 @@ def open_graph(
 
 
 class OnnxModel(TokenizedModel):
+    """Attributes:
+    alone: sequences are read one at a time, as reading several together would change the figures.
+    """
+
     backend = "onnx"
 
     def __init__(
-        self, engine: onnxruntime.InferenceSession, tokenizer: TextTokenizer, name: str, config: ModelConfig
-    ):
+        self, engine: onnxruntime.InferenceSession, tokenizer: TextTokenizer, name: str, config: ModelConfig,
+        alone: bool = True,
+    ):  # fmt: skip
         super().__init__(tokenizer, name, config.context)
-        self.engine, self.config = engine, config
+        self.engine, self.config, self.alone = engine, config, alone
         self.vocab_size = config.vocab_size
 
     @classmethod
@@ -55,15 +75,104 @@ class OnnxModel(TokenizedModel):
         engine, _ = open_graph(
             directory, threads, lambda engine: OnnxSession(engine, config).feed([tokenizer.bos])
         )
-        return cls(engine, tokenizer, f"ONNX {directory.name}", config)
+        alone = quantises_activations(directory / "model.onnx")
+        return cls(engine, tokenizer, f"ONNX {directory.name}", config, alone)
 
     def session(self) -> "OnnxSession":
         self.check_open()
         return OnnxSession(self.engine, self.config)
 
+    def score_choices_many(
+        self,
+        prompts: Sequence[Sequence[int]],
+        choices: Sequence[Sequence[Sequence[int]]],
+        step: Step | None = None,
+    ) -> list[Ranked]:
+        self.check_open()
+        if self.alone:
+            return super().score_choices_many(prompts, choices, step)
+        for prompt, own in zip(prompts, choices, strict=True):
+            check_choices(prompt, own, self.context)
+        found: dict[int, Ranked] = {}
+        for batch in batches([len(prompt) for prompt in prompts]):
+            trees = [choice_tree(tuple(map(tuple, choices[one]))) for one in batch]
+            scores = self._score_batch([prompts[one] for one in batch], trees)
+            for one, ranked in zip(batch, scores, strict=True):
+                found[one] = ranked
+                if step:
+                    step(1)
+        return [found[one] for one in range(len(prompts))]
+
+    def _score_batch(self, prompts: list[Sequence[int]], trees: list[ChoiceTree]) -> list[Ranked]:
+        """Scores of the choices of each prompt: the prompts are read, all but their last tokens without
+        logits, then these tokens, then each path from root to leaf of a tree with a copy of its cache."""
+        lengths = np.array([len(prompt) - 1 for prompt in prompts])
+        shape = (len(prompts), self.config.kv_heads, 0, self.config.head_dim)
+        names = [one.name for one in self.engine.get_inputs() if one.name.startswith("past_key_values")]
+        past = dict.fromkeys(names, np.zeros(shape, dtype=np.float32))
+        seen = np.zeros((len(prompts), 0), dtype=bool)
+        if lengths.any():
+            ids = padded([prompt[:-1] for prompt in prompts])
+            _, past = self._read(ids, 0 * lengths, seen, past, logits=False)
+            seen = np.arange(ids.shape[1]) < lengths[:, None]
+        first, past = self._read(np.array([prompt[-1:] for prompt in prompts]), lengths, seen, past)
+        seen = np.concatenate((seen, np.ones_like(seen, shape=(len(prompts), 1))), axis=1)
+        found = [(np.zeros(len(tree.target)), np.zeros(len(tree.target), dtype=bool)) for tree in trees]
+        rows = []
+        for owner, tree in enumerate(trees):
+            _fill(*found[owner], tree, np.zeros(1, dtype=np.int64), first[owner])
+            leaves = np.flatnonzero(tree.sees.sum(axis=0) == 1)
+            rows += [(owner, np.flatnonzero(tree.sees[leaf])) for leaf in leaves]
+        rows.sort(key=lambda row: -len(row[1]))
+        longest = max(len(rows[0][1]), 1) if rows else 1
+        size = sum(value[0].nbytes for value in past.values())
+        together = max(min(COPIES // size, LOGITS // (longest * self.vocab_size)), 1)
+        for begin in range(0, len(rows), together):
+            part = rows[begin : begin + together]
+            owners = np.array([owner for owner, _ in part])
+            ids = padded([trees[owner].tokens[path] for owner, path in part])
+            own = {name: value[owners] for name, value in past.items()}
+            logits, _ = self._read(ids, lengths[owners] + 1, seen[owners], own)
+            for (owner, path), row in zip(part, logits, strict=True):
+                _fill(*found[owner], trees[owner], path + 1, row)
+        return [tree.ranked(*own) for tree, own in zip(trees, found, strict=True)]
+
+    def _read(
+        self, ids: np.ndarray, start: np.ndarray, seen: np.ndarray, past: Past, logits: bool = True
+    ) -> tuple[np.ndarray, Past]:
+        """Logits [B, T, vocab_size] of ids [B, T], or none, and the cache.
+
+        Args:
+            start: position of the first id of each row [B].
+            seen: which tokens of the cache a row has, bool [B, S].
+        """
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": np.concatenate((seen, np.ones_like(ids)), axis=1).astype(np.int64),
+            "position_ids": start[:, None] + np.arange(ids.shape[1]),
+            **past,
+        }
+        presents = [name.replace("past_key_values", "present") for name in past]
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = True  # without logits, without the head
+        found = self.engine.run(presents + ["logits"] * logits, inputs, options)
+        return (found[-1] if logits else np.empty(0)), dict(zip(past, found, strict=False))
+
     def close(self) -> None:
         self.closed = True
         vars(self).pop("engine", None)
+
+
+def _fill(
+    scores: np.ndarray, likeliest: np.ndarray, tree: ChoiceTree, nodes: np.ndarray, logits: np.ndarray
+) -> None:
+    """Set what is known of the tokens after some nodes, from those nodes' logits [nodes or more, V]."""
+    row = np.full(len(tree.tokens) + 1, -1)
+    row[nodes] = np.arange(len(nodes))
+    here = np.flatnonzero(row[tree.place] >= 0)
+    own, said = row[tree.place[here]], tree.target[here]
+    scores[here] = log_softmax(logits[: len(nodes)])[own, said]
+    likeliest[here] = logits[own, said] == logits.max(axis=-1)[own]
 
 
 class OnnxSession:

@@ -9,8 +9,9 @@ import onnxruntime
 from edgelm.errors import BadInput
 from edgelm.model.config import read_config
 from edgelm.model.head_config import HeadConfig
+from edgelm.runtime.choices import TOKENS, batches, padded
 from edgelm.runtime.labeller import HeadModel
-from edgelm.runtime.onnx import open_graph
+from edgelm.runtime.onnx import open_graph, quantises_activations
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -19,31 +20,37 @@ class OnnxLabeller(HeadModel):
 
     def __init__(
         self, engine: onnxruntime.InferenceSession, tokenizer: TextTokenizer, head: HeadConfig,
-        context: int, name: str,
+        context: int, name: str, alone: bool = True,
     ):  # fmt: skip
         super().__init__(tokenizer, head, context, name)
-        self.engine = engine
+        self.engine, self.alone = engine, alone
 
     @classmethod
     def open(cls, directory: Path, head: HeadConfig, threads: int | None = None) -> "OnnxLabeller":
         config, tokenizer = read_config(directory), TextTokenizer(directory)
-        engine, found = open_graph(directory, threads, lambda engine: run_graph(engine, [tokenizer.bos]))
-        labels = found.shape[1]
+        engine, found = open_graph(directory, threads, lambda engine: run_graph(engine, [[tokenizer.bos]]))
+        labels = found.shape[2]
         if labels != len(head.labels):
             raise BadInput(
                 f"has {labels} labels, config.json {len(head.labels)}",
                 file=directory / "model.onnx",
                 remedy="export the model again",
             )
-        return cls(engine, tokenizer, head, config.context, f"ONNX {directory.name}")
+        alone = quantises_activations(directory / "model.onnx")
+        return cls(engine, tokenizer, head, config.context, f"ONNX {directory.name}", alone)
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        return [run_graph(self.engine, ids) for ids in sequences]
+        found: list[np.ndarray] = [np.empty(0)] * len(sequences)
+        for batch in batches([len(ids) for ids in sequences], 1 if self.alone else TOKENS):
+            logits = run_graph(self.engine, [sequences[one] for one in batch])
+            for one, row in zip(batch, logits, strict=True):
+                found[one] = row[: len(sequences[one])]
+        return found
 
 
-def run_graph(engine: onnxruntime.InferenceSession, ids: Sequence[int]) -> np.ndarray:
-    """Logits of every token of one sequence, float32 [T, labels]."""
-    tokens = np.asarray([list(ids)], dtype=np.int64)
-    inputs = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
-    logits: np.ndarray = engine.run(None, inputs)[0][0]
+def run_graph(engine: onnxruntime.InferenceSession, sequences: Sequence[Sequence[int]]) -> np.ndarray:
+    """Logits of every token of each sequence and of what fills it up, float32 [B, T, labels]."""
+    mask = padded([[1] * len(ids) for ids in sequences])
+    inputs = {"input_ids": padded(sequences), "attention_mask": mask}
+    logits: np.ndarray = engine.run(None, inputs)[0]
     return logits

@@ -8,7 +8,7 @@ class TokenizedModel(LanguageModel):
     def __init__(self, tokenizer: TextTokenizer, name: str, context: int):
         self.tokenizer, self.name, self.context = tokenizer, name, context
         self.bos, self.eos, self.end = tokenizer.bos, tokenizer.eos, tokenizer.end
-        self.user, self.assistant = tokenizer.user, tokenizer.assistant
+        self.user, self.assistant, self.system = tokenizer.user, tokenizer.assistant, tokenizer.system
 
     def tokenize(self, text: str) -> list[int]:
         return self.tokenizer.encode(text)

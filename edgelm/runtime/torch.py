@@ -5,11 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from edgelm.model.decoder import Cache, Decoder
+from edgelm.model.decoder import Cache, Decoder, rotary
 from edgelm.model.directory import load_model
+from edgelm.progress import Step
+from edgelm.runtime.choices import ChoiceTree, Ranked, batches, check_choices, choice_tree, padded
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
+
+LOGITS = 8_000_000  # held in memory at once
 
 
 class TorchModel(TokenizedModel):
@@ -30,6 +36,86 @@ class TorchModel(TokenizedModel):
         self.check_open()
         return TorchSession(self.model)
 
+    def branches(self) -> "TorchBranches":
+        self.check_open()
+        return TorchBranches(self.model)
+
+    @torch.inference_mode()
+    def score_choices_many(
+        self,
+        prompts: Sequence[Sequence[int]],
+        choices: Sequence[Sequence[Sequence[int]]],
+        step: Step | None = None,
+    ) -> list[Ranked]:
+        self.check_open()
+        for prompt, own in zip(prompts, choices, strict=True):
+            check_choices(prompt, own, self.context)
+        found: dict[int, Ranked] = {}
+        sizes = [
+            len(prompt) + sum(map(len, own)) - len(own) for prompt, own in zip(prompts, choices, strict=True)
+        ]
+        for batch in batches(sizes):
+            trees = [choice_tree(tuple(map(tuple, choices[one]))) for one in batch]
+            scores = self._score_trees([prompts[one] for one in batch], trees)
+            for one, ranked in zip(batch, scores, strict=True):
+                found[one] = ranked
+                if step:
+                    step(1)
+        return [found[one] for one in range(len(prompts))]
+
+    def _score_trees(self, prompts: list[Sequence[int]], trees: list[ChoiceTree]) -> list[Ranked]:
+        """Scores of the choices of each prompt: the prompts are read once, then all nodes of all trees."""
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        hidden, cache = self.model.hidden(torch.from_numpy(padded(prompts)).to(self.model.output.device))
+        states = hidden[torch.arange(len(prompts)), lengths - 1][:, None]
+        if any(len(tree.tokens) for tree in trees):
+            states = torch.cat((states, self._read_trees(lengths, trees, cache)), dim=1)
+        sizes = [1 + len(tree.tokens) for tree in trees]
+        starts = np.cumsum([0, *sizes])
+        scores, likeliest = self._log_likelihoods(
+            torch.cat([own[:size] for own, size in zip(states, sizes, strict=True)]),
+            np.concatenate([tree.place + start for tree, start in zip(trees, starts[:-1], strict=True)]),
+            np.concatenate([tree.target for tree in trees]),
+        )
+        ends = np.cumsum([len(tree.target) for tree in trees])[:-1]
+        parts = zip(trees, np.split(scores, ends), np.split(likeliest, ends), strict=True)
+        return [tree.ranked(own, first) for tree, own, first in parts]
+
+    def _read_trees(self, lengths: Tensor, trees: list[ChoiceTree], cache: Cache) -> Tensor:
+        """Hidden states [B, N, hidden_size] of the nodes, each of which sees its prompt and its ancestors."""
+        decoder, device = self.model, self.model.output.device
+        nodes = padded([tree.tokens for tree in trees])
+        known = cache[0][0].shape[2]
+        sees = np.zeros((len(trees), nodes.shape[1], known + nodes.shape[1]), dtype=bool)
+        sees[..., :known] = np.arange(known) < lengths.numpy()[:, None, None]
+        for row, tree in zip(sees, trees, strict=True):
+            row[: len(tree.tokens), known : known + len(tree.tokens)] = tree.sees
+        positions = lengths[:, None] + torch.from_numpy(padded([tree.depth for tree in trees]))
+        shape = decoder.config
+        angles = rotary(positions.flatten().to(device), shape.head_dim, shape.rope_theta)
+        cos, sin = (one.view(len(trees), 1, nodes.shape[1], -1) for one in angles)
+        mask = torch.from_numpy(sees)[:, None].to(device)
+        x = decoder.model.embed_tokens(torch.from_numpy(nodes).to(device)).to(decoder.dtype)
+        for layer, past in zip(decoder.model.layers, cache, strict=True):
+            x, _ = layer(x, cos, sin, mask, None, past)
+        return decoder.model.norm(x)
+
+    def _log_likelihoods(
+        self, states: Tensor, place: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of each target token after its row of `states` [M, hidden_size], float64 [T]; and whether it is the
+        likeliest, bool [T]."""
+        found, likeliest = np.zeros(len(target)), np.zeros(len(target), dtype=bool)
+        rows = max(LOGITS // self.vocab_size, 1)
+        for start in range(0, len(states), rows):
+            logits = F.linear(states[start : start + rows], self.model.output.to(states.dtype)).float()
+            here = np.flatnonzero((place >= start) & (place < start + rows))
+            own = torch.from_numpy(place[here] - start).to(logits.device)
+            said = logits[own, torch.from_numpy(target[here]).to(logits.device)]
+            found[here] = (said - logits.logsumexp(-1)[own]).cpu().numpy()
+            likeliest[here] = (said == logits.amax(-1)[own]).cpu().numpy()
+        return found, likeliest
+
     def close(self) -> None:
         self.closed = True
         vars(self).pop("model", None)
@@ -49,3 +135,22 @@ class TorchSession:
 
     def rewind(self, length: int) -> None:
         self.cache = [(k[:, :, :length], v[:, :, :length]) for k, v in self.cache or []]
+
+
+class TorchBranches:
+    def __init__(self, model: Decoder):
+        self.model = model
+        self.cache: Cache | None = None
+
+    def start(self, ids: Sequence[int]) -> np.ndarray:
+        return self._read(torch.tensor([list(ids)]))
+
+    def step(self, parents: Sequence[int], tokens: Sequence[int]) -> np.ndarray:
+        chosen = torch.tensor(parents)
+        self.cache = [(k[chosen], v[chosen]) for k, v in self.cache or []]
+        return self._read(torch.tensor(tokens)[:, None])
+
+    @torch.inference_mode()
+    def _read(self, tokens: Tensor) -> np.ndarray:
+        hidden, self.cache = self.model.hidden(tokens, past=self.cache)
+        return F.linear(hidden[:, -1], self.model.output).float().numpy()

@@ -1,4 +1,4 @@
-"""A model with a head in PyTorch, a sequence at a time."""
+"""A model with a head in PyTorch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 
 from edgelm.model.head_config import HeadConfig
 from edgelm.model.heads import Labeller, load_labeller
+from edgelm.runtime.choices import batches, padded
 from edgelm.runtime.labeller import HeadModel
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -27,9 +28,15 @@ class TorchLabeller(HeadModel):
 
     @torch.inference_mode()
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        found: list[np.ndarray] = []
+        found: list[np.ndarray] = [np.empty(0)] * len(sequences)
         device = self.model.score.weight.device
-        for ids in sequences:
-            tokens = torch.tensor([list(ids)], device=device)
-            found.append(self.model(tokens)[0][0].cpu().numpy())
+        for batch in batches([len(ids) for ids in sequences]):
+            lengths = torch.tensor([len(sequences[one]) for one in batch])
+            tokens = torch.from_numpy(padded([sequences[one] for one in batch])).to(device)
+            documents = None
+            if self.head.both_ways and len(lengths.unique()) > 1:  # or the text would see what fills up
+                documents = (torch.arange(tokens.shape[1]) >= lengths[:, None]).long()
+            logits = self.model(tokens, documents)[0].cpu().numpy()
+            for one, row in zip(batch, logits, strict=True):
+                found[one] = row[: len(sequences[one])]
         return found

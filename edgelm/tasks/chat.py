@@ -48,6 +48,10 @@ class Chats(Task[Chat]):
     def answer(self, example: Chat, native: bool = False) -> str:
         return example.messages[-1][1]
 
+    def messages(self, example: Chat, native: bool = False) -> tuple[tuple[str, str], ...]:
+        """All turns before the last answer."""
+        return example.messages[:-1]
+
 
 def _problem(messages: Any) -> str:
     """What is wrong with the messages of a record; empty where nothing is."""

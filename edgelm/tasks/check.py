@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -155,6 +156,26 @@ def check_task(task: Task[Any]) -> Findings:
     _collect(findings, problems, odd)
     _missing_labels(findings, task)
     return findings
+
+
+def leaked(task: Task[Any], split: str, languages: Sequence[str] | None = None) -> dict[str, int]:
+    """How many examples of a split stand, by their text, in an earlier one: by language, those with some.
+
+    Texts of all languages are looked through, as `check_task` does. Files that are not there are passed over.
+
+    Args:
+        languages: whose examples are counted; all by default.
+    """
+
+    def texts(name: str, codes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        for code in codes:
+            if task.has(name, code) and all(path.is_file() for path in task.sources(name, code)):
+                yield from ((code, fold(one.text)) for _, one in task.read(name, code, lambda _: None))
+
+    every = list(task.languages)
+    earlier = {text for name in SPLITS[: SPLITS.index(split)] for _, text in texts(name, every)}
+    counts = Counter(code for code, text in texts(split, sorted(languages or every)) if text in earlier)
+    return dict(counts)
 
 
 def _collect(

@@ -14,6 +14,7 @@ from edgelm.corpus.repair import normalise
 from edgelm.errors import BadInput
 from edgelm.tasks.description import Description
 from edgelm.tasks.examples import Example
+from edgelm.tasks.few import few
 from edgelm.tasks.records import Report, Row, read_table, refuse
 
 SPLITS = ("train", "validation", "test")
@@ -39,6 +40,7 @@ class Task(Generic[One]):
         prompts: template by code of the language it is written in.
         metric: the figure that decides.
         labels: every label, in a fixed order; empty where a family has none.
+        few: train on so many examples of each language only; 0 is all. No YAML says it.
     """
 
     family: ClassVar[str]
@@ -63,6 +65,7 @@ class Task(Generic[One]):
     prompts: dict[str, str] = field(default_factory=dict)
     metric: str
     labels: tuple[str, ...] = ()
+    few: int = 0
 
     # what a family says
 
@@ -162,30 +165,47 @@ class Task(Generic[One]):
                 f"the task '{self.name}' has no language {', '.join(unknown)}",
                 remedy=f"it has: {', '.join(self.languages)}",
             )
-        codes = [code for code in self.languages if self.has(split, code)]
-        lacking = sorted(set(languages or []) - set(codes))
+        having = [code for code in self.languages if self.has(split, code)]
+        lacking = sorted(set(languages or []) - set(having))
         if lacking:
             raise BadInput(
                 f"the task '{self.name}' has no {split} split in {', '.join(lacking)}",
-                remedy=f"it has one in: {', '.join(codes)}",
+                remedy=f"it has one in: {', '.join(having)}",
             )
-        found = [one for code in sorted(set(languages or codes)) for _, one in self.read(split, code)]
+        found = self._read_all(split, languages)
         if not found:
             raise BadInput(
                 f"the task '{self.name}' has no {split} examples", file=self.root, remedy="check its files"
             )
         return found
 
+    def training(self) -> list[One]:
+        """Training examples of those languages whose files are there; none where there are none."""
+        codes = [
+            code
+            for code in self.languages
+            if self.has("train", code) and all(path.is_file() for path in self.sources("train", code))
+        ]
+        return self._read_all("train", codes) if codes else []
+
     def validation(self, languages: Sequence[str] | None = None) -> list[One]:
         """Validation examples of those of the languages that have some; none where no language has."""
-        codes = [code for code in languages or self.languages if self.has("validation", code)]
-        return self.examples("validation", codes) if codes else []
+        return self._read_all("validation", languages)
+
+    def _read_all(self, split: str, languages: Sequence[str] | None) -> list[One]:
+        codes = sorted(code for code in self.languages if self.has(split, code))
+        found = [one for code in codes if code in (languages or codes) for _, one in self.read(split, code)]
+        return few(found, self.few) if self.few and split == "train" else found
 
     def prompt(self, example: One, native: bool = False) -> str:
         """What a model reads: the English template filled in, or the one of the example's language."""
         template = self.prompts.get(example.language) if native else None
         template = template or self.prompts.get(ENGLISH, "{text}")
         return template.format_map(self.values(example, native))
+
+    def messages(self, example: One, native: bool = False) -> tuple[tuple[str, str], ...]:
+        """The (role, content) of all that a model reads before it answers; the prompt, as the user's."""
+        return (("user", self.prompt(example, native)),)
 
     def rows(self, split: str, language: str, report: Report) -> Iterator[Row]:
         """Records of a .jsonl, .tsv or .csv file that belong to a split and language."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from edgelm.errors import BadInput
-from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, NAMED, USER, ChatIds, language_tag
+from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, NAMED, SYSTEM, USER, ChatIds, language_tag
 
 
 class TextTokenizer(ChatIds):
@@ -37,7 +37,7 @@ class TextTokenizer(ChatIds):
                 remedy="train it with: edgelm tokenizer train",
             )
         self.bos, self.eos, self.end = self.id(BOS), self.id(EOS), self.id(END)
-        self.user, self.assistant = self.id(USER), self.id(ASSISTANT)
+        self.user, self.assistant, self.system = self.id(USER), self.id(ASSISTANT), self.id(SYSTEM)
         self.bytes_of = _bytes_of_tokens(self.tokenizer)
 
     def id(self, token: str) -> int:

@@ -221,6 +221,8 @@ def test_evaluate_prints_a_table_beside_baselines(tmp_path: Path, export_dir: Pa
     lines = [line.strip() for line in out.splitlines()]
     rows = {tuple(line.split()[:2]) for line in lines if line.startswith("made-up")}
     assert rows == {("made-up", "GGUF"), ("made-up", "majority"), ("made-up", "TF-IDF")}
-    bits = dict(line.split() for line in lines if re.fullmatch(r"\w{3,4} +\d\.\d{3}", line))
+    found = [line.split() for line in lines if re.fullmatch(r"\w{3,4} +\d\.\d{3} +[\d,]+\.\d", line)]
+    bits = {code: value for code, value, _ in found}
+    assert "perplexity is per token of this model's tokenizer of 2,048 tokens" in lines
     assert list(bits) == ["eng", "xho", "zul", "mean"]
     assert float(bits["mean"]) == pytest.approx(sum(map(float, list(bits.values())[:3])) / 3, abs=2e-3)

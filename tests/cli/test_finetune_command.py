@@ -7,6 +7,8 @@ from pathlib import Path
 import made_up_tasks
 import pytest
 
+from edgelm import resources
+
 pytest.importorskip("sklearn", reason="task baselines need the extra 'train'")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -45,6 +47,23 @@ def test_a_cheap_model_and_its_evaluation(tmp_path: Path, edgelm: Run) -> None:
         (["MODEL"], "no task was given"),
         (["topic", "sib200", "--method", "linear"], "--method linear takes one task at a time"),
         (["topic", "--method", "crf"], "--method crf does not suit 'topic'. Try --method linear."),
+        (["MODEL", "topic", "--rank", 4], "--rank does nothing with --method full"),
+        (["MODEL", "topic", "--method", "lora", "--reinit", 1], "--reinit does nothing with --method lora"),
+        (
+            ["MODEL", "topic", "--method", "head", "--prompt", "both"],
+            "--prompt does nothing with --method head",
+        ),
+        (["MODEL", "topic", "--max-share", 1], "--max-share does nothing with --regime multi"),
+        (["MODEL", "topic", "sib200", "--regime", "mono"], "--regime mono takes one task at a time"),
+        (["topic", "--method", "linear", "--regime", "general"], "--regime general does not suit"),
+        (["MODEL", "topic", "--method", "auto", "--seeds", 2], "--seeds does nothing with --method auto"),
+        (["MODEL", "topic", "sib200", "--weight", "topic"], "--weight topic is not a task and a number"),
+        (["MODEL", "topic", "sib200", "--weight", "=2"], "--weight =2 is not a task and a number"),
+        (["MODEL", "topic", "t2x", "--weight", "sib200=2"], "'sib200', which is not among the tasks"),
+        (["MODEL", "topic", "--search", "soon"], "'soon' is not a time"),
+        (["MODEL", "topic", "--layer-decay", 2], "--layer-decay 2.0 is out of range"),
+        (["MODEL", "topic", "--patience", 1, "--validate-every", 0], "leaves nothing to decide by"),
+        (["MODEL", "topic", "--freeze", 9], "Lower --freeze or --reinit"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -61,6 +80,86 @@ def test_what_cannot_be_done_is_said(
     assert code == 2
     assert said in err
     assert not (tmp_path / "out").exists()
+
+
+SHORT = ["--steps", 2, "--batch", 1, "--precision", "fp32", "-q"]
+
+
+def test_many_tasks_are_mixed_and_the_mixture_is_shown(
+    tmp_path: Path, edgelm: Run, tiny_model_dir: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    topic = resources.path("corpus", "tasks", "topic.yaml")
+    value = {**resources.read_yaml(topic), "name": "other", "folder": str(topic.parent.parent / "sample")}
+    other.write_text(json.dumps(value), encoding="utf-8")
+    model = tmp_path / "model"
+    code, said, err = edgelm(
+        "finetune", tiny_model_dir, "topic", other, "--languages", "zul", "--weight", "other=2",
+        "--min-share", 0, *SHORT, "-o", model,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    shown, validation = said.split("Validation")
+    rows = [line.split() for line in shown.splitlines() if " zul " in line]
+    assert [(row[0], row[3]) for row in rows] == [("topic", "40.0%"), ("other", "60.0%")]  # at most
+    assert "other" in validation
+    config = json.loads((model / "edgelm.json").read_text(encoding="utf-8"))["config"]
+    assert config["mixing"]["weights"] == {"other": 2.0}
+
+
+def test_a_model_for_each_language_with_two_seeds(tmp_path: Path, edgelm: Run, tiny_model_dir: Path) -> None:
+    out = tmp_path / "out"
+    code, said, err = edgelm(
+        "finetune", tiny_model_dir, "topic", "--method", "head", "--regime", "mono",
+        "--languages", "zul,xho", "--seeds", 2, "--seed", 7, *SHORT, "-o", out,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    for folder in ("zul/seed-7", "zul/seed-8", "xho/seed-7", "xho/seed-8"):
+        assert (out / folder / "model.safetensors").exists()
+        assert folder in said
+    assert (out / "zul" / "seeds.json").exists()
+    assert "mean ± sd" in said
+    code, said, _ = edgelm(
+        "finetune", "topic", "--method", "linear", "--regime", "mono", "--languages", "zul,xho",
+        "-q", "-o", tmp_path / "cheap",
+    )  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "cheap" / "xho" / "features.txt").exists()
+
+
+def test_a_few_examples_of_each_language(tmp_path: Path, edgelm: Run) -> None:
+    code, _, err = edgelm(
+        "finetune", "topic", "--method", "linear", "--languages", "zul,xho", "--few", 16,
+        "-q", "-o", tmp_path / "model",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "| 32 |" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_searched_rate_and_an_adapter(tmp_path: Path, edgelm: Run, tiny_model_dir: Path) -> None:
+    pytest.importorskip("peft", reason="peft makes the adapters")
+    out = tmp_path / "out"
+    code, said, err = edgelm(
+        "finetune", tiny_model_dir, "topic", "--method", "lora", "--rank", 2, "--alpha", 4,
+        "--languages", "zul", "--search", "1s", *SHORT, "-o", out,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "learning rate" in said
+    rates = json.loads((tmp_path / "out-search" / "edgelm.json").read_text(encoding="utf-8"))["results"]
+    config = json.loads((out / "edgelm.json").read_text(encoding="utf-8"))["config"]
+    assert config["learning_rate"] == rates["rate"]
+    assert config["lora"] == {"rank": 2, "alpha": 4}
+    assert (out / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_the_smallest_model_that_is_good(tmp_path: Path, edgelm: Run, tiny_model_dir: Path) -> None:
+    out = tmp_path / "out"
+    code, said, err = edgelm(
+        "finetune", tiny_model_dir, "topic", "--method", "auto", "--languages", "zul", *SHORT, "-o", out
+    )
+    assert (code, err) == (0, "")
+    assert "The language model does not earn its megabytes; the model is the one of --method linear." in said
+    assert (out / "features.txt").exists()
+    assert (out / "tried" / "head" / "model.safetensors").exists()
 
 
 def bio(count: int) -> str:

@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from made_up_tasks import MOOD, line, write_task
+from made_up_tasks import MOOD, jsonl, line, write_task
 
 from edgelm.tasks.task import task_names
 
@@ -50,6 +50,17 @@ def test_show_is_what_a_model_reads(edgelm, tmp_path):
     _, out, _ = edgelm("tasks", "show", path, "--native", "--split", "test")
     assert "zul, test, line 1\n  > Yebo\n  > Umoya:\n  < jabula\n" in out
     assert "eng, test, line 1\n  > Yes\n  > Mood:\n  < glad\n" in out
+
+
+def test_show_of_a_conversation_has_every_turn(edgelm, tmp_path):
+    roles = ("system", "user", "assistant", "user", "assistant")
+    said = ("Be brief.", "Hi", "Yebo", "Why?", "So.")
+    turns = [{"role": role, "content": content} for role, content in zip(roles, said, strict=True)]
+    record = {"messages": turns}
+    files = {"zulu/train.jsonl": jsonl(record)}
+    changes = {"family": "chat", "fields": {"messages": "messages"}, "labels": None}
+    _, out, _ = edgelm("tasks", "show", write_task(tmp_path, files, **changes), "--language", "zul")
+    assert "line 1\n  # Be brief.\n  > Hi\n  < Yebo\n  > Why?\n  < So.\n" in out
 
 
 def test_check_of_sound_data(edgelm, tmp_path):

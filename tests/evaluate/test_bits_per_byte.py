@@ -7,7 +7,7 @@ import pytest
 from scripted import BOS, VOCAB_SIZE, ByteModel, uniform
 
 from edgelm import resources
-from edgelm.evaluate.bits_per_byte import bits_per_byte
+from edgelm.evaluate.bits_per_byte import bits_per_byte, perplexity_of, read_texts
 from edgelm.runtime import load
 
 
@@ -22,6 +22,23 @@ def test_by_hand() -> None:
     # abc: 1 + 3 + 2 bits; a: 1 bit; nothing is counted for the end of a text
     found = bits_per_byte(ByteModel(after), {"eng": ["abc", "a"], "zul": ["a"]})
     assert found == {"eng": 7 / 4, "zul": 1.0, "mean": 1.375}
+
+
+def test_perplexity_is_per_token() -> None:
+    found = perplexity_of(read_texts(uniform(), {"eng": ["abc", "ḓ"], "zul": ["a"]}))
+    assert found == pytest.approx({"eng": VOCAB_SIZE, "zul": VOCAB_SIZE, "mean": VOCAB_SIZE}, abs=0.01)
+
+    def after(ids: list[int]) -> np.ndarray:
+        logits = np.full(VOCAB_SIZE, math.log(1 / 2 / (VOCAB_SIZE - 1)))
+        logits[ord("b")] = math.log(1 / 2)
+        return logits
+
+    read = read_texts(ByteModel(after), {"eng": ["bb"], "zul": ["b"], "xho": ["bbbb"]})
+    assert perplexity_of(read) == {"eng": 2.0, "zul": 2.0, "xho": 2.0, "mean": 2.0}
+    assert (read["xho"].tokens, read["xho"].bytes) == (4, 4)
+    read["zul"].nats, read["zul"].bytes = math.log(8), 7
+    assert perplexity_of(read)["mean"] == pytest.approx((2 * 2 * 8) ** (1 / 3), abs=0.01)
+    assert perplexity_of({}) == {}
 
 
 @pytest.mark.parametrize("text", ["plain", "Tshivenḓa ḽ ṅ 👩🏾‍🌾", "long " * 100])

@@ -10,9 +10,9 @@ from scripted import ASSISTANT, BOS, END, USER, VOCAB_SIZE, ByteModel
 from edgelm.errors import BadInput
 from edgelm.evaluate import evaluate as module
 from edgelm.evaluate.evaluate import clear_results, evaluate, evaluate_baselines
-from edgelm.evaluate.predict import answer_scores, predict, rank
+from edgelm.evaluate.predict import Asking, answer_scores, predict, rank
 from edgelm.quickstart import _verdict
-from edgelm.tasks.examples import Labelled
+from edgelm.tasks.examples import Chat, Labelled
 from edgelm.tasks.task import Task, load_task
 
 
@@ -39,7 +39,7 @@ def test_the_likeliest_label_is_the_answer(tmp_path: Path) -> None:
         return logits
 
     model = ByteModel(after)
-    scores, lengths = answer_scores(model, "x", ["a", "b", "ba"])
+    ((scores, lengths),) = answer_scores(model, ["x"], [["a", "b", "ba"]])
     assert scores.argmax() == 1
     assert lengths.tolist() == [2, 2, 3]
     description = json.loads(made_up.make_task(tmp_path).read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def test_a_long_text_loses_its_beginning() -> None:
         seen[:] = ids if len(ids) > len(seen) else seen
         return np.zeros(VOCAB_SIZE)
 
-    answer_scores(ByteModel(after, context=24), "start" + "m" * 90 + "finish", ["one", "three"])
+    answer_scores(ByteModel(after, context=24), ["start" + "m" * 90 + "finish"], [["one", "three"]])
     assert 23 <= len(seen) <= 24
     assert seen[:2] == [BOS, USER]
     assert bytes(one for one in seen if one < BOS).startswith(b"m" * 8 + b"finish")
@@ -150,7 +150,7 @@ def test_the_sum_favours_short_answers_and_the_mean_long_ones(tmp_path: Path) ->
     task = load_task(tmp_path / "letters.yaml")
     examples = [Labelled("x", "a", "eng")]
     model = ByteModel(after)
-    sums, lengths = answer_scores(model, "x", ["a", "bbbb"])
+    ((sums, lengths),) = answer_scores(model, ["x"], [["a", "bbbb"]])
     assert sums[0] > sums[1]
     assert sums[0] / lengths[0] < sums[1] / lengths[1]
     assert rank(model, task, examples) == (["a"], ["bbbb"])
@@ -181,3 +181,22 @@ def test_tables_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     clear_results(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.md"]
+
+
+def test_a_conversation_is_read_with_its_roles(tmp_path: Path) -> None:
+    heard: list[int] = []
+
+    class Hearing(ByteModel):
+        system = 255
+
+    def after(ids: list[int]) -> np.ndarray:
+        heard[:] = ids if ids[-1] == ASSISTANT else heard
+        return np.eye(VOCAB_SIZE)[END]
+
+    task = load_task("instructions")
+    turns = (("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
+    for beams in (1, 2):
+        predict(Hearing(after), task, [Chat(turns, "eng")], asking=Asking(beams=beams))
+        said = [one for role, ids in ((255, b"s"), (USER, b"a"), (ASSISTANT, b"b"), (USER, b"c")) for one in
+                (role, *ids, END)]  # fmt: skip
+        assert heard == [BOS, *said, ASSISTANT]

@@ -12,7 +12,7 @@ import pytest
 
 from edgelm.errors import BadInput
 from edgelm.export.export import artifact_name, export
-from edgelm.export.verify import bounds, sample_texts
+from edgelm.export.verify import bounds, verification_texts
 from edgelm.progress import Progress, Step
 from edgelm.runtime import load
 
@@ -28,7 +28,7 @@ def test_every_format_is_written_verified_and_loads(export_dir: Path) -> None:
     assert tuple(bounds()) == exported.FORMATS
     figures = json.loads((export_dir / "verification.json").read_text(encoding="utf-8"))
     assert tuple(figures) == exported.FORMATS
-    texts = sum(map(len, sample_texts().values()))
+    texts = sum(map(len, verification_texts().values()))
     for name in exported.FORMATS:
         bound, one = bounds()[name], figures[name]
         assert one["strings_with_equal_tokens"] == texts

@@ -27,9 +27,9 @@ def reference(model_dir: Path) -> LanguageModel:
 @pytest.fixture
 def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two languages' texts are enough to see damage by."""
-    texts = verifying.sample_texts()
+    texts = verifying.verification_texts()
     few = {code: texts[code][:3] for code in ("ven", "zul")}
-    monkeypatch.setattr(verifying, "sample_texts", lambda: few)
+    monkeypatch.setattr(verifying, "verification_texts", lambda: few)
 
 
 def damage_weights(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Path, Path], None]:

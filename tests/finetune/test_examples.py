@@ -27,6 +27,41 @@ def test_only_the_answer_and_its_end_are_targets(tokenizer: TextTokenizer) -> No
     )  # an answer counts as the text it answers
 
 
+TURNS = (("system", "Phendula."), ("user", "Ubani?"), ("assistant", "Sipho."), ("user", "Kuphi lapho?"))
+
+
+def test_every_turn_of_the_assistant_is_learnt(tokenizer: TextTokenizer) -> None:
+    item = answer_item(TURNS, "EThekwini.", tokenizer, 128)
+    first, second = ([*tokenizer.encode(text), tokenizer.end] for text in ("Sipho.", "EThekwini."))
+    assert learnt(item) == [*first, *second]
+    begin = tokenizer.conversation([(role, tokenizer.encode(said)) for role, said in TURNS])
+    assert item.ids.tolist() == [*begin, *second]
+    asked = [tokenizer.conversation([(role, tokenizer.encode(said)) for role, said in TURNS[:2]]), begin]
+    for prompt, answer in zip(asked, (first, second), strict=True):
+        start = len(prompt) - 1  # the token at a place is asked for the one after it
+        assert item.targets[start : start + len(answer)].tolist() == answer
+    assert item.weight * (len(first) + len(second)) == pytest.approx(len(item.ids))
+
+
+def test_one_message_is_the_shortest_conversation(tokenizer: TextTokenizer) -> None:
+    for context in (128, 20):
+        one = answer_item(TEXT, "bread", tokenizer, context)
+        other = answer_item((("user", TEXT),), "bread", tokenizer, context)
+        assert one.ids.tolist() == other.ids.tolist()
+        assert one.targets.tolist() == other.targets.tolist()
+
+
+@pytest.mark.parametrize("context", range(20, 60))
+def test_a_long_conversation_never_loses_its_last_answer(tokenizer: TextTokenizer, context: int) -> None:
+    turns = (*TURNS[:1], *TURNS[1:3] * 4, TURNS[3])
+    item = answer_item(turns, "EThekwini.", tokenizer, context)
+    answer = [*tokenizer.encode("EThekwini."), tokenizer.end]
+    assert len(item.ids) <= context
+    assert learnt(item)[-len(answer) :] == answer
+    whole = [*tokenizer.encode("Sipho."), tokenizer.end]
+    assert len(learnt(item)) % len(whole) == len(answer) % len(whole)  # no answer is cut
+
+
 def test_text_in_an_example_stays_text(tokenizer: TextTokenizer) -> None:
     item = answer_item("a <|end|><|assistant|> b", "<|eos|>", tokenizer, 128)
     assert tokenizer.eos not in item.ids

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,15 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.evaluate.metrics import classification_scores
 from edgelm.evaluate.predict import predict
+from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.finetune import finetune
 from edgelm.model.directory import load_model
-from edgelm.pretrain.config import TrainConfig
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.task import Task, load_task
 from edgelm.tokenizer.text import TextTokenizer
 
-CONFIG = TrainConfig(steps=30, batch=8, learning_rate=0.005, warmup=5, seed=2, precision="fp32")
-SHORT = TrainConfig(steps=3, batch=2, learning_rate=0.003, seed=2, precision="fp32")
+CONFIG = FinetuneConfig(steps=30, batch=8, learning_rate=0.005, warmup=5, seed=2, precision="fp32")
+SHORT = FinetuneConfig(steps=3, batch=2, learning_rate=0.003, seed=2, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_the_same_seed_gives_the_same_bytes(
 ) -> None:
     weights = []
     for name, seed in (("one", 2), ("two", 2), ("three", 3)):
-        config = TrainConfig(steps=3, batch=2, learning_rate=0.003, seed=seed, precision="fp32")
+        config = FinetuneConfig(steps=3, batch=2, learning_rate=0.003, seed=seed, precision="fp32")
         finetune(base_model, [task], tmp_path / name, config=config, replay=replay_corpus)
         weights.append((tmp_path / name / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
@@ -142,19 +143,43 @@ def test_several_tasks(tmp_path: Path, base_model: Path, task_file: Path) -> Non
     assert "finetuned on made-up, other" in (tmp_path / "both" / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_task_without_examples(tmp_path: Path, base_model: Path, task_file: Path, split: str) -> None:
-    """It is told before any training."""
+def without(split: str, folder: Path, task_file: Path) -> Task:
+    """The task without the examples of a split."""
     value = json.loads(task_file.read_text(encoding="utf-8"))
-    (tmp_path / "documents").mkdir()
+    (folder / "documents").mkdir()
     for file in (task_file.parent / "documents").iterdir():
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if f'"{split}"' not in line]
-        (tmp_path / "documents" / file.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (tmp_path / "hollow.yaml").write_text(json.dumps({**value, "name": "hollow"}), encoding="utf-8")
-    with pytest.raises(BadInput, match=f"the task 'hollow' has no {split} examples"):
-        finetune(base_model, [load_task(tmp_path / "hollow.yaml")], tmp_path / "output", config=SHORT)
+        (folder / "documents" / file.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "hollow.yaml").write_text(json.dumps({**value, "name": "hollow"}), encoding="utf-8")
+    return load_task(folder / "hollow.yaml")
+
+
+def test_a_task_without_examples(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+    """It is told before any training."""
+    task = without("train", tmp_path, task_file)
+    with pytest.raises(BadInput, match="the task 'hollow' has no train examples"):
+        finetune(base_model, [task], tmp_path / "output", config=SHORT)
     assert not (tmp_path / "output").exists()
     assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+def test_without_validation_there_is_no_score(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+    task = without("validation", tmp_path, task_file)
+    assert finetune(base_model, [task], tmp_path / "output", config=SHORT, validate_every=1)["tasks"] == {}
+
+
+def test_training_ends_when_the_task_is_learnt_no_better(
+    tmp_path: Path, base_model: Path, task: Task
+) -> None:
+    """The weights given out are those of the best validation."""
+    config = replace(CONFIG, steps=40, learning_rate=0.02, patience=2, dropout=0.0)
+    figures = finetune(base_model, [task], tmp_path / "out", config=config, validate_every=4)
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    errors = [line["validation"] for line in map(json.loads, lines) if "validation" in line]
+    best = min(range(len(errors)), key=lambda place: errors[place]["mean"])
+    assert len(errors) == best + 3 < 10
+    assert set(errors[0]) == {"made-up", "mean"}
+    assert figures["tasks"]["made-up"]["macro_f1"] == pytest.approx(1 - errors[best]["mean"], abs=1e-4)
 
 
 def test_bad_input(tmp_path: Path, base_model: Path, task: Task) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import killing
 import pytest
 
-from edgelm.pretrain.config import TrainConfig
+from edgelm.finetune.config import FinetuneConfig
 
-CONFIG = TrainConfig(steps=16, batch=2, learning_rate=0.003, warmup=3, seed=7, precision="fp32", dropout=0.1)
+CONFIG = FinetuneConfig(
+    steps=16, batch=2, learning_rate=0.003, warmup=3, seed=7, precision="fp32", dropout=0.1
+)
 MOMENTS = [("save", 11), ("step", 12), ("save", 13), ("step", 14), ("tail", 15)]
 """When to kill, with the seed of the milliseconds after it."""
 

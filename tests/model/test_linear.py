@@ -7,6 +7,7 @@ import pytest
 
 from edgelm.errors import BadInput
 from edgelm.model.linear import LinearClassifier, load_linear, save_linear
+from edgelm.tasks.examples import Labelled
 
 pytest.importorskip("sklearn", reason="scikit-learn trains and is compared with")
 
@@ -238,19 +239,20 @@ def test_limits_of_ngrams_and_alphabet() -> None:
 @pytest.mark.parametrize(("labels", "ngrams", "kind"), [(3, (2, 5), np.float16), (2, (1, 3), np.float32)])
 def test_onnx_decides_alike(labels: int, ngrams: tuple[int, int], kind: type, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the ONNX form is written with onnx")
-    from edgelm.export.linear import OnnxLinear, export_linear
+    from edgelm.export.linear import export_linear
+    from edgelm.runtime.onnx_linear import OnnxLinear
 
     model = as_model(*pipeline(labels, ngrams), ngrams, kind)
     unseen = texts(300, seed=1) + AWKWARD
     verified = export_linear(model, tmp_path / "onnx", unseen)
     assert verified["texts"] == len(unseen)
     assert verified["largest_decision_difference"] < 1e-4
-    exported = OnnxLinear(tmp_path / "onnx" / "model.onnx")
-    assert exported.labels == model.labels
+    exported = OnnxLinear.open(tmp_path / "onnx")
+    assert exported.head.labels == model.labels
     exported.batch = 7  # rows of different length in one batch, and several batches
     assert np.abs(exported.decision(unseen) - model.decision(unseen)).max() < 1e-4
-    assert exported.predict(unseen) == model.predict(unseen)
-    assert exported.predict([""]) == model.predict([""])
+    examples = [Labelled(text, "", "") for text in [*unseen, ""]]
+    assert exported.label(examples) == [[label] for label in model.predict([*unseen, ""])]
     assert exported.decision([]).shape == (0, labels)
 
 
@@ -266,11 +268,37 @@ def test_onnx_verification_refuses_another_model(tmp_path: Path, monkeypatch: py
         linear.export_linear(model, tmp_path / "onnx", texts(20))
 
 
-def test_what_is_no_onnx_file_is_one_line(tmp_path: Path) -> None:
-    from edgelm.export.linear import OnnxLinear
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("model.onnx", b"0" * 50, "model.onnx: is not an ONNX model that can be read"),
+        ("config.json", b"{}", "config.json: is of the kind None"),
+        ("config.json", None, "config.json: no such file"),
+    ],
+)
+def test_what_is_no_onnx_form_is_one_line(
+    tmp_path: Path, model: LinearClassifier, name: str, content: bytes | None, says: str
+) -> None:
+    pytest.importorskip("onnx", reason="the ONNX form is written with onnx")
+    from edgelm.export.linear import export_linear
+    from edgelm.runtime.onnx_linear import OnnxLinear
 
-    with pytest.raises(BadInput, match="no such file"):
-        OnnxLinear(tmp_path / "model.onnx")
-    (tmp_path / "model.onnx").write_bytes(b"0" * 50)
-    with pytest.raises(BadInput, match="is not a linear classifier in ONNX"):
-        OnnxLinear(tmp_path / "model.onnx")
+    export_linear(model, tmp_path / "onnx", ["a"])
+    if content is None:
+        (tmp_path / "onnx" / name).unlink()
+    else:
+        (tmp_path / "onnx" / name).write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        OnnxLinear.open(tmp_path / "onnx")
+    assert says in str(caught.value)
+
+
+def test_a_config_of_other_labels_is_refused(tmp_path: Path, model: LinearClassifier) -> None:
+    pytest.importorskip("onnx", reason="the ONNX form is written with onnx")
+    from edgelm.export.linear import export_linear
+    from edgelm.runtime.onnx_linear import OnnxLinear
+
+    export_linear(model, tmp_path / "onnx", ["a"])
+    damage(tmp_path / "onnx", "config.json", labels=list(reversed(model.labels)))
+    with pytest.raises(BadInput, match=r"has other labels than config\.json"):
+        OnnxLinear.open(tmp_path / "onnx")

@@ -85,7 +85,7 @@ def test_every_token_has_the_same_bytes(models: Models) -> None:
 
 
 def test_special_ids_are_equal(models: Models) -> None:
-    names = ("bos", "eos", "end", "user", "assistant", "context", "vocab_size")
+    names = ("bos", "eos", "end", "user", "assistant", "system", "context", "vocab_size")
     facts = [[getattr(model, name) for name in names] for model in models.values()]
     assert facts[0] == facts[1] == facts[2]
     assert {code: model.language_tag(code) for model in models.values() for code in PROMPTS} == {

@@ -27,7 +27,15 @@ def test_conversations(tmp_path):
     assert found.messages[0] == ("system", "Be brief.")
     assert task.prompt(found) == "Be brief.\nHi\nYebo\nWhy?"
     assert task.answer(found) == "So."
+    assert task.messages(found) == found.messages[:-1]
     assert task.choices(found) is None
+
+
+def test_another_task_is_one_message_of_the_user():
+    task = load_task("topic")
+    example = task.examples("train", ["zul"])[0]
+    assert task.messages(example) == (("user", task.prompt(example)),)
+    assert task.messages(example, native=True) == (("user", task.prompt(example, native=True)),)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from made_up_tasks import COMMON, MOOD, jsonl, line, write_task
 
-from edgelm.tasks.check import SHOWN, check_task
+from edgelm.tasks.check import SHOWN, check_task, leaked
 from edgelm.tasks.task import load_task, task_names
 
 
@@ -213,3 +213,21 @@ def test_every_line_of_the_real_sets_is_read(name):
     if name in EXPECTED:
         assert count == EXPECTED[name]
     assert time.process_time() - begun < 15, "seconds, not minutes"
+
+
+def test_leaks_are_counted_by_language(tmp_path):
+    files = {
+        "zulu/train.jsonl": line("Yebo") + line("Cha", "sad"),
+        "english/train.jsonl": line("Yes"),
+        "zulu/dev.jsonl": line("Ngiyabonga") + line("yes"),
+        "zulu/test.jsonl": line("YEBO ", "sad") + line("Sawubona") + line("cha") + line("Ngiyabonga"),
+        "english/test.jsonl": line("No"),
+    }
+    names = {"train": "{language}/train.jsonl", "validation": "{language}/dev.jsonl"}
+    task = load_task(write_task(tmp_path, files, files={**names, "test": "{language}/test.jsonl"}))
+    assert leaked(task, "train") == {}
+    assert leaked(task, "validation") == {"zul": 1}, "what stands in another language counts too"
+    assert leaked(task, "test") == {"zul": 3}
+    assert leaked(task, "test", ["eng"]) == {}
+    found = check_task(task).counted
+    assert sum(found["test", "zul"].leaked.values()) == 3

@@ -220,3 +220,27 @@ def test_every_task_that_ships_is_described_whole(name):
     assert re.search(r"^# \S", task.place.read_text(encoding="utf-8")), "a comment says what it is"
     assert task.licence
     assert task.measurement_only == (task.licence in ("none stated", "non-commercial", "CC-BY-NC-4.0"))
+
+
+def test_one_file_need_not_hold_every_split(tmp_path):
+    fields = {**MOOD["fields"], "split": "part", "language": "tongue"}
+    records = line("Yebo", part="test", tongue="zulu") + line("Yes", part="train", tongue="english")
+    task = load_task(write_task(tmp_path, {"all.jsonl": records}, files="all.jsonl", fields=fields))
+    assert [one.text for one in task.training()] == ["Yes"]
+    assert [one.text for one in task.examples("test")] == ["Yebo"]
+    assert task.validation() == []
+    assert task.validation(["zul"]) == []
+    with pytest.raises(BadInput, match="has no validation examples"):
+        task.examples("validation")
+
+
+def test_training_examples_are_of_the_files_that_are_there(tmp_path):
+    names = {"train": "{language}/train.jsonl", "test": "test.jsonl"}
+    task = load_task(write_task(tmp_path, {"zulu/train.jsonl": line("Yebo")}, files=names))
+    assert [(one.language, one.text) for one in task.training()] == [("zul", "Yebo")]
+    (tmp_path / "data" / "zulu" / "train.jsonl").unlink()
+    assert task.training() == []
+    with pytest.raises(BadInput, match="no such file"):
+        task.examples("train")
+    only = load_task(write_task(tmp_path, {"test.jsonl": line("Yes")}, files={"test": "test.jsonl"}))
+    assert only.training() == []

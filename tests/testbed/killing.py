@@ -18,6 +18,7 @@ DRIVER = """
 import json, os, sys
 from pathlib import Path
 import torch, torch._dynamo  # the optimisers import it at their first step, here once for all children
+from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.finetune import finetune
 from edgelm.pretrain import loop
 from edgelm.pretrain.config import TrainConfig
@@ -32,7 +33,8 @@ for line in sys.stdin:
     job = json.loads(line)
     child = os.fork()
     if child == 0:
-        config = TrainConfig(**job["config"])
+        kind = TrainConfig if job["stage"] == "pretrain" else FinetuneConfig
+        config = kind(**job["config"])
         try:
             if job["stage"] == "pretrain":
                 pretrain(

@@ -65,3 +65,20 @@ def test_chat_template(automatic: Any, sample_tokenizer: TextTokenizer) -> None:
     system = [{"role": "system", "content": "Phendula."}, {"role": "user", "content": "Yebo"}]
     expected = [one.bos, one.id("<|system|>"), *one.encode("Phendula."), one.end, *one.chat("Yebo")[1:]]
     assert automatic.apply_chat_template(system, add_generation_prompt=True) == expected
+
+
+def test_a_conversation_is_framed_as_the_template_does(
+    automatic: Any, sample_tokenizer: TextTokenizer
+) -> None:
+    said = [
+        ("system", "Phendula kafushane."),
+        ("user", " Sawubona\n"),
+        ("assistant", "Yebo! "),
+        ("user", TEXTS[3]),
+        ("assistant", ODD[2]),
+        ("user", ""),
+    ]
+    for turns in (said, said[1:], said[:2], said[1:2], said[1:4]):
+        messages = [{"role": role, "content": content} for role, content in turns]
+        ours = sample_tokenizer.conversation([(role, sample_tokenizer.encode(text)) for role, text in turns])
+        assert automatic.apply_chat_template(messages, add_generation_prompt=True) == ours

@@ -1,0 +1,82 @@
+"""What `edgelm finetune` prints."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgelm.cli.options import print_table
+
+if TYPE_CHECKING:
+    from edgelm.finetune.regime import Pair
+
+Found = dict[str, dict[str, Any]]
+"""Figures of runs by the folder below the output; the output itself is ""."""
+
+
+def show_mixture(pairs: "Sequence[Pair]") -> None:
+    """What the general regime comes to."""
+    rows = [
+        [one.task, one.language, f"{one.examples:,}", f"{one.share:.1%}", f"{one.epochs:.1f}"]
+        for one in pairs
+    ]
+    print_table(
+        ["task", "language", "examples", "share", "epochs"], rows, "The mixture, in shares of the tokens"
+    )
+
+
+def report(found: Found) -> None:
+    """Scores on validation, how they spread over seeds, and what was compared."""
+    rows = []
+    for folder, figures in found.items():
+        for name, one in figures["tasks"].items():
+            score = f"{one[one['metric']]:.3f}"
+            interval = f"{one['interval'][0]:.2f}-{one['interval'][1]:.2f}"
+            rows.append([folder, name, one["metric"], score, interval, str(one["items"])])
+    header = ["model", "task", "metric", "score", "95 %", "items"]
+    if list(found) == [""]:
+        header, rows = header[1:], [row[1:] for row in rows]
+    if rows:
+        print_table(header, rows, "Validation")
+    else:
+        print("There is no validation split in these languages, so there is no score.")
+    _report_seeds(found)
+    for folder, figures in found.items():
+        if "candidates" in figures:
+            _report_candidates(folder, figures)
+
+
+def _report_seeds(found: Found) -> None:
+    from edgelm.finetune.repeat import spread
+
+    groups: dict[str, Found] = {}
+    for folder, figures in found.items():
+        above, _, name = folder.rpartition("/")
+        if name.startswith("seed-"):
+            groups.setdefault(above, {})[name] = figures
+    rows = [
+        [
+            above or "all seeds",
+            task,
+            one["metric"],
+            f"{one['mean']:.3f} ± {one['sd']:.3f}",
+            *map(str, one["range"]),
+        ]
+        for above, runs in groups.items()
+        for task, one in spread(runs).items()
+    ]
+    if rows:
+        print_table(["model", "task", "metric", "mean ± sd", "least", "most"], rows, "Over the seeds")
+
+
+def _report_candidates(folder: str, figures: dict[str, Any]) -> None:
+    rows = []
+    for name, one in figures["candidates"].items():
+        behind = "the best"
+        if "difference" in one:
+            low, high = one["difference_interval"]
+            behind = f"{one['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+        interval = f"{one['interval'][0]:.2f}-{one['interval'][1]:.2f}"
+        size = f"{one['bytes'] / 1e6:.1f}"
+        rows.append([name, f"{one['score']:.3f}", interval, f"{one['seconds']:.0f}", size, behind])
+    print_table(["method", "score", "95 %", "seconds", "MB", "against the best"], rows, folder or None)
+    earns = "earns" if figures["chosen"] == "head" else "does not earn"
+    print(f"The language model {earns} its megabytes; the model is the one of --method {figures['chosen']}.")

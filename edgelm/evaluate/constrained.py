@@ -1,0 +1,112 @@
+"""Tags written by a model that writes: one for each word, whatever it would rather say.
+
+The answer has the form it is taught in, tags with a blank between (`Tagging.answer`). At each word only the
+tags that may stand there are compared; blanks and the end are given. With the scheme `bio`, `I-X` follows
+`B-X` and `I-X` alone.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from edgelm.runtime.base import LanguageModel, Session, log_softmax
+from edgelm.tasks.examples import Tagged
+from edgelm.tasks.tagging import OUTSIDE, Tagging
+
+Tokens = tuple[int, ...]
+Spelt = dict[str, Tokens]
+
+
+class TagWriter:
+    """Writes the tags of a task's sentences."""
+
+    def __init__(self, model: LanguageModel, task: Tagging):
+        self.model, self.task = model, task
+        self.first: Spelt = {tag: tuple(model.tokenize(tag)) for tag in task.tags}
+        self.later: Spelt = {tag: tuple(model.tokenize(f" {tag}")) for tag in task.tags}
+        self.longest = max(map(len, [*self.first.values(), *self.later.values()]))
+        self.open = any(_begins_another(spelt) for spelt in (self.first, self.later))
+        """Whether a tag begins another, so that what follows it has to be looked at too."""
+
+    def write(self, example: Tagged, native: bool = False) -> list[str]:
+        """The tags of a sentence. One too long for the context is written in parts.
+
+        Args:
+            native: ask in the language of the sentence.
+        """
+        found: list[str] = []
+        for part, ids in self._parts(example, native):
+            found += self._tags(ids, len(part.words), found[-1] if found else OUTSIDE)
+        return found
+
+    def _parts(self, example: Tagged, native: bool) -> Iterator[tuple[Tagged, list[int]]]:
+        """Parts that fit the context together with their tags, and the message that asks for each."""
+        if not example.words:
+            return
+        model, count = self.model, len(example.words)
+        answer = count * self.longest + 1
+        prompt = model.tokenize(self.task.prompt(example, native))
+        if len(model.message(prompt)) + answer > model.context and count > 1:
+            for words in (slice(count // 2), slice(count // 2, count)):
+                part = replace(example, words=example.words[words], tags=example.tags[words])
+                yield from self._parts(part, native)
+        else:
+            yield example, model.message(prompt, answer=answer, context=model.context)
+
+    def _tags(self, ids: list[int], count: int, before: str) -> list[str]:
+        session, known = self.model.session(), len(ids)
+        scores = log_softmax(session.feed(ids, last_only=True))[0]
+        found: list[str] = []
+        for number in range(count):
+            spelt = self.later if number else self.first
+            allowed = {tag: spelt[tag] for tag in self.task.tags if self._may_follow(before, tag)}
+            before = self._likeliest(session, known, scores, allowed, last=number == count - 1)
+            found.append(before)
+            if number < count - 1:
+                session.rewind(known)
+                scores = log_softmax(session.feed(spelt[before], last_only=True))[0]
+                known += len(spelt[before])
+        return found
+
+    def _may_follow(self, before: str, tag: str) -> bool:
+        if self.task.scheme != "bio" or not tag.startswith("I-"):
+            return True
+        return before in (f"B-{tag[2:]}", tag)
+
+    def _likeliest(self, session: Session, known: int, scores: np.ndarray, allowed: Spelt, last: bool) -> str:
+        """The tag whose tokens are likeliest together; best first, so that few are read.
+
+        Args:
+            known: tokens of the session so far.
+            scores: log-likelihoods of what follows them [vocab_size].
+        """
+        after = [self.model.end] if last else sorted({tokens[0] for tokens in self.later.values()})
+        heap: list[tuple[float, int, Tokens, bool]] = []
+
+        def push(path: Tokens, score: float, following: np.ndarray) -> None:
+            tokens: dict[int, int] = {}
+            for number, spelt in enumerate(allowed.values()):
+                if spelt[: len(path)] == path and len(spelt) > len(path):
+                    tokens.setdefault(spelt[len(path)], number)
+                elif spelt == path:
+                    ended = float(np.logaddexp.reduce(following[after]))
+                    heapq.heappush(heap, (-score - ended, number, path, True))
+            for token, number in tokens.items():
+                heapq.heappush(heap, (-score - float(following[token]), number, (*path, token), False))
+
+        names = {spelt: tag for tag, spelt in allowed.items()}
+        push((), 0.0, scores)
+        while True:
+            cost, _, path, ended = heapq.heappop(heap)
+            if ended or (path in names and not self.open):
+                return names[path]
+            session.rewind(known)
+            push(path, -cost, log_softmax(session.feed(path, last_only=True))[0])
+
+
+def _begins_another(spelt: Spelt) -> bool:
+    return any(
+        one != other and other[: len(one)] == one for one in spelt.values() for other in spelt.values()
+    )
