@@ -74,6 +74,12 @@ def evaluate(
         cheap = output / "baselines"
         evaluate_baselines(cheap, loaded, split, codes, progress, splits)
         entries = write_results(output, [output / "model"], cheap, loaded, split, codes, splits)
+        for task in loaded:
+            for code, count in found["tasks"][task.name].get("leaked", {}).items():
+                print(
+                    f"warning: {count} {split} texts of {task.name} in {code} are in its training data too, which "
+                    f"favours what learnt them: edgelm tasks check {task.name}"
+                )
         of = f" of {', '.join(codes)}" if codes else ""
         several = {one["task"] for one in entries if one["language"] == ALL}
         shown = [one for one in entries if one["language"] == ALL or one["task"] not in several]

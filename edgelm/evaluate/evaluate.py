@@ -16,8 +16,9 @@ from edgelm.evaluate.scores import compare, score
 from edgelm.evaluate.tables import latex, markdown, to_json
 from edgelm.progress import Progress
 from edgelm.runtime import LanguageModel, load, load_labeller
+from edgelm.tasks.check import leaked
 from edgelm.tasks.tagging import Tagging
-from edgelm.tasks.task import Task, check_names
+from edgelm.tasks.task import SPLITS, Task, check_names
 
 TEST_BYTES = 20_000
 PREDICTIONS = "predictions.jsonl"
@@ -119,6 +120,8 @@ def evaluate(
                     scores["by_mean"] = means[means["metric"]]
                 if choice:
                     scores["prompts"] = choice
+                if known := leaked(task, split, languages):
+                    scores["leaked"] = known
                 rows += _rows(task, given, predicted, f"{loaded.name}, {name or model.resolve().name}")
         if writer:
             writer.close()
@@ -142,7 +145,7 @@ def evaluate(
         inputs=[
             model,
             *([corpus] if corpus else []),
-            *_files(tasks, [split, *(["validation"] if prompt == "auto" else [])]),
+            *_files(tasks, SPLITS[: SPLITS.index(split) + 1]),
         ],
         work=work,
     )

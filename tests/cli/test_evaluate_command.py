@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import made_up
+import made_up_tasks
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
@@ -72,3 +73,20 @@ def test_a_head_is_not_asked(tmp_path: Path, edgelm: Run, tiny_model_dir: Path, 
         code, _, err = edgelm("evaluate", tmp_path / "head", task, *options, "-o", tmp_path / "out", "-q")
         assert code == 2
         assert "labels: it is not asked and writes nothing. Leave --prompt and --beams out." in err
+
+
+def test_texts_that_were_learnt_are_said(tmp_path: Path, edgelm: Run, tiny_gguf: Path) -> None:
+    line = made_up_tasks.line
+    contents: dict[str, str | bytes] = {
+        "zulu/train.jsonl": line("bana dilo", "glad") + line("fega", "sad"),
+        "zulu/test.jsonl": line("Bana  dilo", "glad") + line("guma", "sad") + line("fega", "sad"),
+    }
+    place = made_up_tasks.write_task(tmp_path, contents, languages={"zul": "zulu"})
+    code, said, err = edgelm("evaluate", tiny_gguf, place, "-o", tmp_path / "out", "-q")
+    assert (code, err) == (0, "")
+    assert "warning: 2 test texts of mood in zul are in its training data too" in " ".join(said.split())
+    provenance = json.loads((tmp_path / "out" / "model" / "edgelm.json").read_text(encoding="utf-8"))
+    assert provenance["results"]["tasks"]["mood"]["leaked"] == {"zul": 2}
+    (tmp_path / "data" / "zulu" / "train.jsonl").write_text(line("koki", "glad") + line("lina", "sad"))
+    _, said, _ = edgelm("evaluate", tiny_gguf, place, "-o", tmp_path / "out", "-q")
+    assert "warning" not in said
