@@ -37,8 +37,8 @@ OTHERS = ("sib200", "dikgang", "antc", "afrisenti", "nchlt_ner", "nchlt_pos")
 FEW = (16, 64, 256, 0)
 """Training examples a language; 0 all."""
 HEAD = {
-    "tagging": ("--both-ways", "--steps", "150", "--dropout", "0.1"),
-    "classification": ("--steps", "150", "--dropout", "0.1"),
+    "tagging": ("--both-ways", "--steps", "100", "--dropout", "0.1"),
+    "classification": ("--steps", "100", "--dropout", "0.1"),
 }
 """How a head is trained on a family, found on MasakhaPOS and InjongoIntent."""
 WRITE = {"t2x": ("--steps", "600", "--batch", "8", "--dropout", "0.1")}
@@ -202,12 +202,16 @@ def main() -> None:
     parser.add_argument("--tasks", help="only these, as in masakhaner,t2x")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, default=Path("tasks.json"))
+    parser.add_argument("--regimes", help="only these, as in mono,multi")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     jobs = {"heads": heads, "writing": writing, "few": few}[options.only]()
     if options.tasks:
         chosen = set(options.tasks.split(","))
         jobs = [job for job in jobs if chosen & set(job.tasks)]
+    if options.regimes:
+        regimes = options.regimes.split(",")
+        jobs = [job for job in jobs if job.regime in regimes or job.method in ("linear", "crf")]
     named = sorted({name for job in jobs for name in job.tasks})
     cheap = baselines([load_task(name) for name in named], options.work)
     lines = []

@@ -77,8 +77,8 @@ def evaluate(
         for task in loaded:
             for code, count in found["tasks"][task.name].get("leaked", {}).items():
                 print(
-                    f"warning: {count} {split} texts of {task.name} in {code} are in its training data too, which "
-                    f"favours what learnt them: edgelm tasks check {task.name}"
+                    f"warning: {count} {split} texts of {task.name} in {code} are in its training data too, "
+                    f"which favours what learnt them: edgelm tasks check {task.name}"
                 )
         of = f" of {', '.join(codes)}" if codes else ""
         several = {one["task"] for one in entries if one["language"] == ALL}

@@ -62,6 +62,14 @@ def pretrain(
         float,
         typer.Option(help="Share of the text that is of languages the model knows.", rich_help_panel=START),
     ] = 0.75,
+    both_ways: Annotated[
+        bool,
+        typer.Option(
+            "--both-ways",
+            help="Guess hidden words from both sides: for heads; such a model does not write.",
+            rich_help_panel=START,
+        ),
+    ] = False,
     sampling: Annotated[
         Literal["temperature", "unimax"],
         typer.Option(
@@ -204,6 +212,7 @@ def pretrain(
         extend_languages=tuple(split_codes(extend_languages) or ()),
         new_tokens=new_tokens,
         replay=replay,
+        both_ways=both_ways,
     )
     if output is None:
         raise BadInput("no --output was given", remedy="name a folder, as in: -o base")
@@ -222,10 +231,11 @@ def pretrain(
         tensorboard=tensorboard,
         progress=Progress(quiet=quiet),
     )
-    if "validation_bits_per_byte" not in found:
+    if "parameters" not in found:
         return  # one of several processes; the main one speaks
-    rows = [[code, f"{value:.3f}"] for code, value in found["validation_bits_per_byte"].items()]
-    print_table(["language", "bits per byte"], rows, "Validation")
+    measure = "bits per hidden token" if both_ways else "bits per byte"
+    bits = found[f"validation_{measure.replace(' ', '_')}"]
+    print_table(["language", measure], [[code, f"{value:.3f}"] for code, value in bits.items()], "Validation")
     print(
         f"{found['parameters'] / 1e6:.1f} M parameters, {found['tokens_per_second']:,} tokens/s "
         f"({found['mfu']:.0%} of this machine's peak in {found['precision']}), in {output}; "

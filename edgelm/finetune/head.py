@@ -18,6 +18,7 @@ from edgelm.evaluate.predict import predict
 from edgelm.finetune.config import FinetuneConfig, prepare
 from edgelm.finetune.examples import ExampleSource
 from edgelm.model.card import about_decoder, finetuned_card
+from edgelm.model.config import read_config
 from edgelm.model.crf import MARK_INSIDE
 from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.model.directory import load_model
@@ -52,7 +53,7 @@ def finetune_head(
 
     Args:
         languages: train and validate on these languages of the task only.
-        both_ways: let tokens attend to those after them.
+        both_ways: let tokens attend to those after them, as a model that learnt to read so always does.
         validate_every: steps between two validations; with `config.select` "best", the weights of the best
             are given out.
 
@@ -60,12 +61,12 @@ def finetune_head(
         BadInput: model or task is missing or damaged, or the task has neither labels nor tags.
     """
     progress = progress or Progress(silent=True)
-    head = head_of(task, both_ways)
+    head = head_of(task, both_ways or read_config(model).both_ways)
     text = TextTokenizer(model)
 
     def work(partial: Path) -> dict[str, Any]:
         examples = task.examples("train", languages)
-        labeller = with_head(load_model(model), _seen(head, examples), config.seed)
+        labeller = with_head(load_model(model, to_write=False), _seen(head, examples), config.seed)
         prepare(labeller, config)
         shape = labeller.config
         codes = sorted({one.language for one in examples})
@@ -112,7 +113,7 @@ def finetune_head(
             {task.name: (len(examples), len(held_out))},
             figures["tasks"],
             about_decoder(shape),
-            library="edgelm" if both_ways else "transformers",
+            library="edgelm" if head.both_ways else "transformers",
         )
         save_labeller(labeller, model, partial, card)
         return figures

@@ -10,12 +10,17 @@ import yaml
 from edgelm.errors import BadInput
 from edgelm.model.head_config import ARCHITECTURES
 
-LLAMAS = [["LlamaForCausalLM"], *([name] for name in ARCHITECTURES.values())]
+READER = "LlamaModel"
+"""What a decoder that learnt to read both ways is called: it has no head that writes."""
+LLAMAS = [["LlamaForCausalLM"], [READER], *([name] for name in ARCHITECTURES.values())]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Shape of a Llama decoder with tied embeddings and no biases."""
+    """Shape of a Llama decoder with tied embeddings and no biases.
+
+    `both_ways`: tokens attend to those after them too. Such a model reads, for heads, and cannot write.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -26,6 +31,7 @@ class ModelConfig:
     context: int
     rope_theta: float = 10_000.0
     rms_norm_eps: float = 1e-5
+    both_ways: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -76,8 +82,10 @@ def get_preset(name: str, vocab_size: int | None = None) -> ModelConfig:
 
 def to_hugging_face(config: ModelConfig, bos: int, eos: int, pad: int) -> dict[str, Any]:
     """The `config.json` of the same model as transformers' LlamaForCausalLM."""
+    reads = {"architectures": [READER], "edgelm": {"both_ways": True}, "use_cache": False}
+    writes = {"architectures": ["LlamaForCausalLM"], "use_cache": True}
     return {
-        "architectures": ["LlamaForCausalLM"],
+        **(reads if config.both_ways else writes),
         "model_type": "llama",
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -95,7 +103,6 @@ def to_hugging_face(config: ModelConfig, bos: int, eos: int, pad: int) -> dict[s
         "mlp_bias": False,
         "attention_dropout": 0.0,
         "initializer_range": 0.02,
-        "use_cache": True,
         "bos_token_id": bos,
         "eos_token_id": eos,
         "pad_token_id": pad,
@@ -139,6 +146,7 @@ def read_config(directory: Path) -> ModelConfig:
             context=int(value["max_position_embeddings"]),
             rope_theta=float(value["rope_theta"]),
             rms_norm_eps=float(value["rms_norm_eps"]),
+            both_ways=value["architectures"] == [READER],
         )
         plain = {"rope_scaling": None, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
         for key, wanted in {**plain, "head_dim": config.head_dim}.items():

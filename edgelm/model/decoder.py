@@ -63,7 +63,7 @@ class Attention(nn.Module):
         self.k_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
         self.v_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
         self.o_proj = Linear(config.heads * config.head_dim, config.hidden_size)
-        self.causal = True
+        self.causal = not config.both_ways
         self.grouped = config.heads != config.kv_heads
 
     def forward(

@@ -42,13 +42,24 @@ def save_model(
     artifacts.write_text(directory / "README.md", card)
 
 
-def load_model(directory: Path) -> Decoder:
+def load_model(directory: Path, *, to_write: bool = True) -> Decoder:
     """The decoder in a model directory, in float32 on the CPU, in evaluation mode.
 
+    Args:
+        to_write: it is to continue text, and has to be one that can.
+
     Raises:
-        BadInput: a file is missing or damaged, or the weights do not fit `config.json`.
+        BadInput: a file is missing or damaged, or the weights do not fit `config.json`; or the model reads
+            both ways and is to write.
     """
-    model = Decoder(read_config(directory))
+    config = read_config(directory)
+    if config.both_ways and to_write:
+        raise BadInput(
+            "reads both ways, for heads, and cannot write",
+            file=directory,
+            remedy="give it to edgelm finetune --method head, or take the model it was made from",
+        )
+    model = Decoder(config)
     load_weights(model, directory)
     return model.eval()
 

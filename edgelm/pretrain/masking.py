@@ -8,10 +8,11 @@ token before a hidden one says what it was, as it always has.
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edgelm.model.decoder import IGNORE
 from edgelm.pretrain.packing import Batch, Packer
-from edgelm.tokenizer.special import NAMED, SPARES
+from edgelm.tokenizer.special import SPARES
 from edgelm.tokenizer.text import TextTokenizer
 
 SHARE = 0.2
@@ -25,24 +26,16 @@ class Masked:
     Which ones follows from the seed and the number of the batch. Special tokens are never hidden.
     """
 
-    def __init__(self, packer: Packer, tokenizer: TextTokenizer, seed: int, share: float = SHARE):
+    def __init__(self, packer: Packer, tokenizer: TextTokenizer, seed: int):
         self.packer, self.context = packer, packer.context
-        self.mask, self.seed, self.share = tokenizer.id(MASK), seed, share
-        self.first = 1 + tokenizer.id(f"<|spare_{SPARES - 1}|>")
-        self.number = 0
-        assert self.first > len(NAMED)
+        self.tokenizer, self.seed, self.number = tokenizer, seed, 0
 
     def next_batch(self) -> Batch:
         batch = self.packer.next_batch()
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.number)
         self.number += 1
-        hidden = (torch.rand(batch.tokens.shape, generator=draw) < self.share) & (batch.tokens >= self.first)
-        asked = torch.zeros_like(hidden)
-        asked[:, :-1] = hidden[:, 1:]  # a target stands one place before its token
-        return batch._replace(
-            tokens=batch.tokens.masked_fill(hidden, self.mask),
-            targets=batch.targets.masked_fill(~asked, IGNORE),
-        )
+        tokens, targets = hide(batch.tokens, batch.targets, self.tokenizer, draw)
+        return batch._replace(tokens=tokens, targets=targets)
 
     def state(self) -> dict[str, Any]:
         return {"packer": self.packer.state(), "number": self.number}
@@ -50,3 +43,17 @@ class Masked:
     def restore(self, state: dict[str, Any]) -> None:
         self.packer.restore(state["packer"])
         self.number = state["number"]
+
+
+def hide(
+    tokens: Tensor, targets: Tensor, tokenizer: TextTokenizer, draw: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Ids with a `SHARE` of them hidden, and targets for those alone; both [B, T], as they came.
+
+    A target stands one place before its token. A document's first token has none and may be hidden too.
+    """
+    first = 1 + tokenizer.id(f"<|spare_{SPARES - 1}|>")  # special tokens have the lowest ids
+    hidden = (torch.rand(tokens.shape, generator=draw) < SHARE) & (tokens >= first)
+    asked = torch.zeros_like(hidden)
+    asked[:, :-1] = hidden[:, 1:]
+    return tokens.masked_fill(hidden, tokenizer.id(MASK)), targets.masked_fill(~asked, IGNORE)

@@ -1,6 +1,6 @@
 """`edgelm pretrain`: a decoder from scratch on a corpus, or a trained one taught more."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from edgelm.pretrain.config import REPEATS, TOO_MANY, TrainConfig
 from edgelm.pretrain.distributed import Strategy, World, join_world, unshare
 from edgelm.pretrain.extend import extend, replay_shares
 from edgelm.pretrain.loop import train
+from edgelm.pretrain.masking import Masked
 from edgelm.pretrain.packing import Packer
 from edgelm.pretrain.sampling import CorpusSource, Sampling, corpus_source
 from edgelm.pretrain.validation import HeldOut
@@ -47,6 +48,8 @@ class DataConfig:
     """Tokens to add for them."""
     replay: float = 0.75
     """Share of the tokens that are of the languages it knows already."""
+    both_ways: bool = False
+    """Learn to read both ways, from hidden tokens (`edgelm.pretrain.masking`)."""
 
     def __post_init__(self) -> None:
         if self.sampling not in ("temperature", "unimax"):
@@ -119,15 +122,16 @@ def pretrain(
             rows = world.rows(config.batch)
             context = model.config.context
             packer = Packer(source, batch=config.batch, context=context, pad=known.id(PAD), rows=rows)
+            stream: Any = Masked(packer, known, config.seed + world.rank) if data.both_ways else packer
             if warning := repeated(config.steps * config.batch * context / source.tokens):
                 progress.say(warning)
             held = corpus_texts(corpus, "validation", VALIDATION_BYTES)
             if missing := sorted(set(languages) - set(held)):
                 progress.say(f"no validation text in {', '.join(missing)}: the figures are of the others")
-            curve = HeldOut(corpus_texts(corpus, "validation", CURVE_BYTES), known, context)
+            curve = HeldOut(corpus_texts(corpus, "validation", CURVE_BYTES), known, context, data.both_ways)
             figures = train(
                 model,
-                packer,
+                stream,
                 config,
                 partial,
                 progress,
@@ -138,25 +142,21 @@ def pretrain(
                 keep=keep,
                 world=world,
                 tensorboard=tensorboard,
+                measures="bits a hidden token" if data.both_ways else "bits a byte",
             )
             model = unshare(model, world)
             if not world.main:
                 return figures
-            held_out = HeldOut(held, known, context)
+            held_out = HeldOut(held, known, context, data.both_ways)
             with progress.track(held_out.size, "validating") as step:
                 bits = held_out.bits_per_byte(model, step)
-            figures |= {
-                "parameters": model.config.parameters,
-                "epochs": source.epochs(),
-                "validation_bits_per_byte": bits,
-            }
-            save_model(
-                model,
-                folder,
-                partial,
-                model_card(f"edgelm {preset or ''}".strip(), languages, bits, model.config),
-            )
-            del source, packer  # some systems keep a memory-mapped file from being removed
+            figures |= {"parameters": model.config.parameters, "epochs": source.epochs()}
+            unit = "hidden_token" if data.both_ways else "byte"
+            figures[f"validation_bits_per_{unit}"] = bits
+            known_bits = {} if data.both_ways else bits
+            card = model_card(f"edgelm {preset or ''}".strip(), languages, known_bits, model.config)
+            save_model(model, folder, partial, card)
+            del source, packer, stream  # some systems keep a memory-mapped file from being removed
             return figures
 
         if not world.main:
@@ -209,7 +209,7 @@ def _shape(
         if data.extend_languages:
             raise BadInput("--extend-languages needs a model", remedy="name it with --init-from")
         assert preset is not None
-        return get_preset(preset, vocab_size=text.vocab_size)
+        return replace(get_preset(preset, vocab_size=text.vocab_size), both_ways=data.both_ways)
     if preset:
         raise BadInput(
             "--preset and --init-from were both given", remedy="leave --preset out: a model has its shape"
@@ -218,7 +218,11 @@ def _shape(
         raise BadInput(
             "is not the tokenizer of the model", file=tokenizer, remedy=f"give {init_from} for both"
         )
-    return read_config(init_from)
+    if data.both_ways and data.extend_languages:
+        raise BadInput(
+            "--both-ways and --extend-languages were both given", remedy="extend first, then read both ways"
+        )
+    return replace(read_config(init_from), both_ways=data.both_ways)
 
 
 def _start(
@@ -238,7 +242,9 @@ def _start(
         model.init_weights(torch.Generator().manual_seed(seed))
         return model, tokenizer
     if not data.extend_languages:
-        return load_model(init_from), tokenizer
+        model = Decoder(shape)
+        model.load_state_dict(load_model(init_from, to_write=not data.both_ways).state_dict())
+        return model, tokenizer
     if not world.main:
         world.tell()  # the main process makes the tokenizer first
     new, languages = data.new_tokens, list(data.extend_languages)

@@ -11,6 +11,7 @@ import torch
 
 from edgelm.model.cross_entropy import cross_entropy
 from edgelm.model.decoder import IGNORE, Decoder
+from edgelm.pretrain.masking import hide
 from edgelm.progress import Step
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -23,10 +24,14 @@ class HeldOut:
     Args:
         texts: documents by language.
         context: of the model; a longer document is read in windows that each start after BOS.
+        both_ways: hide tokens, the same ones each time; figures are then bits per hidden token.
     """
 
-    def __init__(self, texts: dict[str, list[str]], tokenizer: TextTokenizer, context: int):
+    def __init__(
+        self, texts: dict[str, list[str]], tokenizer: TextTokenizer, context: int, both_ways: bool = False
+    ):
         self.context, self.pad = context, tokenizer.eos
+        self.hider = tokenizer if both_ways else None
         self.bytes = {code: sum(len(one.encode("utf-8")) for one in found) for code, found in texts.items()}
         self.blocks = {
             code: self._pack(tokenizer.encode_batch(found), tokenizer.bos) for code, found in texts.items()
@@ -52,24 +57,26 @@ class HeldOut:
 
     @torch.no_grad()
     def bits_per_byte(self, model: Decoder, step: Step | None = None) -> dict[str, float]:
-        """Bits per UTF-8 byte of each language and their mean under `mean`."""
+        """Bits per UTF-8 byte, or hidden token, of each language and their mean under `mean`."""
         training = model.training
         model.eval()
         rows = max(BLOCK_TOKENS // self.context, 1)
         found = {}
         with torch.compiler.set_stance("force_eager"):  # or each shape of a last batch is compiled
             for code, blocks in self.blocks.items():
-                nats = 0.0
+                nats, hidden = 0.0, 0
                 for start in range(0, len(blocks), rows):
                     part = blocks[start : start + rows]
-                    nats += self._nats(model, part)
+                    lost, count = self._nats(model, part)
+                    nats, hidden = nats + lost, hidden + count
                     if step:
                         step(len(part), code)
-                found[code] = round(nats / math.log(2) / self.bytes[code], 4)
+                found[code] = round(nats / math.log(2) / (hidden if self.hider else self.bytes[code]), 4)
         model.train(training)
         return {**found, "mean": round(sum(found.values()) / len(found), 4)} if found else {}
 
-    def _nats(self, model: Decoder, blocks: list[list[np.ndarray]]) -> float:
+    def _nats(self, model: Decoder, blocks: list[list[np.ndarray]]) -> tuple[float, int]:
+        """Of all targets together, and their number."""
         shape = (len(blocks), self.context)
         tokens, targets = np.full(shape, self.pad), np.full(shape, IGNORE)
         documents = np.full(shape, -1)
@@ -81,7 +88,11 @@ class HeldOut:
                 documents[row, place] = number
                 used = place.stop
         device = model.model.norm.weight.device
-        hidden, _ = model.hidden(torch.from_numpy(tokens).to(device), torch.from_numpy(documents))
-        target = torch.from_numpy(targets).flatten().to(device)
+        read, target = torch.from_numpy(tokens), torch.from_numpy(targets)
+        if self.hider:
+            read, target = hide(read, target, self.hider, torch.Generator().manual_seed(0))
+        hidden, _ = model.hidden(read.to(device), torch.from_numpy(documents))
+        target = target.flatten().to(device)
         weights = (target != IGNORE).float()
-        return float(cross_entropy(hidden.flatten(0, 1), model.output, target.clamp(min=0), weights))
+        nats = cross_entropy(hidden.flatten(0, 1), model.output, target.clamp(min=0), weights)
+        return float(nats), int(weights.sum())
