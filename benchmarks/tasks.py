@@ -104,9 +104,6 @@ def train(job: Job, model: Path, seed: int, work: Path) -> dict[str, Any]:
     """Scores by task and language, seconds and peak bytes of one training, or of when it was done before."""
     folder = work / f"{job.name}-{seed}"
     noted = work / f"{job.name}-{seed}.json"
-    if noted.exists():
-        found: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8"))
-        return found
     decoder = job.method not in ("linear", "crf")
     command = [sys.executable, "-m", "edgelm", "finetune", *([str(model)] if decoder else []), *job.tasks]
     command += ["-o", str(folder), "--method", job.method, "-q", *job.options]
@@ -114,6 +111,10 @@ def train(job: Job, model: Path, seed: int, work: Path) -> dict[str, Any]:
         command += ["--seed", str(seed)]
     if job.regime != "general":
         command += ["--languages", ",".join(job.languages)]
+    if noted.exists():
+        found: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8"))
+        if found["command"] == command:
+            return found
     began = time.monotonic()
     with (work / f"{job.name}-{seed}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -122,6 +123,7 @@ def train(job: Job, model: Path, seed: int, work: Path) -> dict[str, Any]:
         raise RuntimeError(f"{' '.join(command)} failed: {work / job.name}-{seed}.log")
     figures = (read_provenance(folder) or {})["results"]
     found = {
+        "command": command,
         "tasks": figures["tasks"],
         "seconds": round(time.monotonic() - began, 1),
         "peak_bytes": used.ru_maxrss * 1024,

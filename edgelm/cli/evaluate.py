@@ -47,7 +47,9 @@ def evaluate(
     loaded = [load_task(task) for task in tasks or []]
     require_metrics(loaded)
     progress = Progress(quiet=quiet)
-    codes = split_codes(languages) or trained_languages(model)
+    codes = split_codes(languages)
+    if codes is None and (trained := trained_languages(model)):
+        codes = [code for code in trained if all(task.has_language(split, code) for task in loaded)] or None
     clear_results(output)
     splits = Splits()
     found = work(

@@ -213,7 +213,7 @@ def finetune(
     def decoders(folder: Path, own: list[str] | None) -> Found:
         chosen = training
         if search:
-            place = folder.with_name(f"{folder.name}-search")
+            place = folder.resolve().with_name(f"{folder.resolve().name}-search")
             found = repeat.search(training, place, parse_budget(search, "--search"), own, progress.say)
             rows = [[rate, f"{score:.3f}"] for rate, score in found["scores"].items()]
             print_table(["learning rate", "score"], rows, f"Validation after {found['steps']} steps")

@@ -15,6 +15,7 @@ from edgelm.evaluate.predict import predict
 from edgelm.evaluate.scores import ALL, compare
 from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.head import finetune_head
+from edgelm.finetune.repeat import seconds_of
 from edgelm.finetune.small import finetune_small
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
@@ -110,7 +111,7 @@ def finetune_auto(
 
 def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None = None) -> dict[str, Any]:
     """`chosen` and `candidates` of finished models by method, on validation."""
-    held_out = task.validation(languages)
+    held_out = task.validation(sorted({one.language for one in task.examples("train", languages)}))
     predicted = {}
     for name, folder in models.items():
         labeller = load_labeller(folder)
@@ -136,7 +137,7 @@ def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None 
             "metric": task.metric,
             "score": scores[task.metric],
             "interval": scores["interval"],
-            "seconds": provenance["seconds"],
+            "seconds": round(seconds_of(models[name]), 1),
             "bytes": sum(
                 size for file, size in provenance["outputs"].items() if Path(file).parts[0] not in BESIDE
             ),

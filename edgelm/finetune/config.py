@@ -65,3 +65,13 @@ def prepare(model: Decoder, config: FinetuneConfig) -> None:
         for part in (model.model.embed_tokens, *layers[: config.freeze]):
             part.requires_grad_(False)
     model.noise, model.label_smoothing = config.neftune, config.label_smoothing
+
+
+def check_judged(config: FinetuneConfig, judged: bool) -> None:
+    """Raise `BadInput` where weights are to be chosen by a validation score and there is none."""
+    option = "--patience" if config.patience else "--select best" if config.select == "best" else ""
+    if option and not judged:
+        raise BadInput(
+            f"{option} needs a validation split, and there is none in these languages",
+            remedy=f"leave {option} out",
+        )

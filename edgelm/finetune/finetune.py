@@ -17,12 +17,12 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import PLAIN, Asking, predict
-from edgelm.finetune.config import FinetuneConfig, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
 from edgelm.finetune.examples import ExampleSource, Mixture, answer_item
 from edgelm.finetune.lora import ADAPTER, Lora, add_adapter, save_adapter
 from edgelm.finetune.regime import Mixing, Pair, check_weights, languages_by_task, mix
 from edgelm.finetune.repeat import main_score
-from edgelm.model.card import about_decoder, finetuned_card
+from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import load_model, save_model
 from edgelm.pretrain.checkpoint import clear_checkpoints
@@ -79,12 +79,17 @@ def finetune(
     _check(tasks, mixing, config, lora)
     codes_of = languages_by_task(tasks, languages) if mixing else {task.name: languages for task in tasks}
     text = TextTokenizer(model)
+    inherited = reserved_by(model)
 
     def work(partial: Path) -> dict[str, Any]:
         decoder = load_model(model)
         shape = decoder.config
         examples = {task.name: task.examples("train", codes_of[task.name]) for task in tasks}
-        held_out = {task.name: task.validation(codes_of[task.name]) for task in tasks}
+        held_out = {
+            task.name: task.validation(sorted({one.language for one in examples[task.name]}))
+            for task in tasks
+        }
+        check_judged(config, any(held_out.values()))
         count = sum(map(len, examples.values()))
         progress.say(f"finetuning on {', '.join(examples)}: {count:,} examples")
         items: dict[tuple[str, str], list[Item]] = {}
@@ -106,10 +111,11 @@ def finetune(
         else:
             source = ExampleSource([one for own in items.values() for one in own], config.seed)
         if replay:
-            codes = languages_of(replay)
+            replayed = languages_of(replay)
+            codes = sorted({*codes, *replayed})
             texts = corpus_source(
                 replay,
-                codes,
+                replayed,
                 text,
                 partial / "tokens",
                 seed=config.seed,
@@ -176,6 +182,7 @@ def finetune(
                 about_decoder(shape),
                 bits_per_byte=figures["validation_bits_per_byte"],
                 library=library,
+                inherited=inherited,
             )
 
         save_model(decoder, model, partial, card("transformers"))
@@ -197,6 +204,7 @@ def finetune(
             "replay": REPLAY_SHARE if replay else 0,
             "temperature": temperature,
             "validate_every": validate_every,
+            "inherited": inherited,
             **config.decisive(),
         },
         inputs=[

@@ -15,9 +15,9 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
-from edgelm.finetune.config import FinetuneConfig, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
 from edgelm.finetune.examples import ExampleSource
-from edgelm.model.card import about_decoder, finetuned_card
+from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
 from edgelm.model.crf import MARK_INSIDE
 from edgelm.model.decoder import IGNORE, Decoder
@@ -63,6 +63,7 @@ def finetune_head(
     progress = progress or Progress(silent=True)
     head = head_of(task, both_ways or read_config(model).both_ways)
     text = TextTokenizer(model)
+    inherited = reserved_by(model)
 
     def work(partial: Path) -> dict[str, Any]:
         examples = task.examples("train", languages)
@@ -71,6 +72,7 @@ def finetune_head(
         shape = labeller.config
         codes = sorted({one.language for one in examples})
         held_out = task.validation(codes)
+        check_judged(config, bool(held_out))
         progress.say(f"finetuning a head on {task.name}: {len(examples):,} examples")
         pieces = [piece for one in examples for piece in parts(text, one, shape.context)]
         items = [head_item(text, one, head, shape.context) for one in pieces]
@@ -114,6 +116,7 @@ def finetune_head(
             figures["tasks"],
             about_decoder(shape),
             library="edgelm" if head.both_ways else "transformers",
+            inherited=inherited,
         )
         save_labeller(labeller, model, partial, card)
         return figures
@@ -127,6 +130,7 @@ def finetune_head(
             "tasks": [task.config()],
             "languages": languages,
             "validate_every": validate_every,
+            "inherited": inherited,
             **config.decisive(),
         },
         inputs=[model, *task.inputs(("train", "validation"))],

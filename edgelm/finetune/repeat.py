@@ -1,5 +1,6 @@
 """One training several times: for each language, with several seeds, at several learning rates."""
 
+import json
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
@@ -40,6 +41,15 @@ class Training:
 
     def __call__(self, output: Path, languages: list[str] | None) -> dict[str, Any]:
         return self.run(output, self.config, languages)
+
+
+def seconds_of(folder: Path) -> float:
+    """What a training took, all its beginnings together where it was interrupted."""
+    last = float((artifacts.read_provenance(folder) or {})["seconds"])
+    speed = folder / "speed.jsonl"
+    lines = speed.read_text(encoding="utf-8").splitlines() if speed.exists() else []
+    noted = [json.loads(line).get("seconds", 0.0) for line in lines[-1:]]
+    return max([last, *noted])
 
 
 def main_score(scores: dict[str, Any]) -> float:
@@ -137,8 +147,7 @@ def search(
                 raise BadInput(
                     "there is no validation split to choose a rate on", remedy="leave --search out"
                 )
-            spent = (artifacts.read_provenance(folder) or {})["seconds"]
-            return statistics.mean(map(main_score, tasks.values())), spent
+            return statistics.mean(map(main_score, tasks.values())), seconds_of(folder)
 
         steps = min(config.steps, max(FEWEST, config.steps // 20))
         score, spent = trial(config.learning_rate, steps)

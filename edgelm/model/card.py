@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgelm.artifacts import read_provenance
 from edgelm.languages import load_languages
 from edgelm.model.config import ModelConfig
 
@@ -19,8 +21,8 @@ HUB_LICENCES = frozenset(
 """Those of the hub's identifiers that data comes under; any other is `other` there."""
 METHODS = {
     "full": "All weights of a pretrained decoder went on learning; the loss counts the answers alone.",
-    "lora": "Low-rank adapters of a pretrained decoder were trained, its own weights left as they were; the "
-    "loss counts the answers alone.",
+    "lora": "Low-rank adapters of a pretrained decoder were trained, its own weights left as they were but "
+    "for the embeddings of the chat's five tokens; the loss counts the answers alone.",
     "head": "One linear layer on the last hidden states of a pretrained decoder was trained, and the decoder "
     "with it.",
     "linear": "scikit-learn trained it; method and cost were chosen on the validation examples.",
@@ -30,6 +32,10 @@ WRITES = (
     "A model of this size continues text; it knows no facts that can be relied on and repeats what its",
     "training text says. Nobody who speaks these languages has reviewed what it writes. Do not use it to",
     "inform, to translate or to decide about people.",
+)
+READS = (
+    "It reads both ways and cannot write: it is there to be given a head (`edgelm finetune --method head`).",
+    "transformers knows nothing of that and would read it from left to right.",
 )
 LABELS = (
     "It gives one of its labels to whatever it is given, also to text unlike that it learnt from. Nobody who",
@@ -73,12 +79,13 @@ def model_card(
     name: str, languages: Sequence[str], bits_per_byte: Mapping[str, float], shape: ModelConfig
 ) -> str:
     """A card with sizes, bits per byte by language and limits."""
+    writes = {"library_name": "transformers", "pipeline_tag": "text-generation"}
     metadata = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        **({"library_name": "edgelm"} if shape.both_ways else writes),
         "language": hub_languages(languages),
     }
-    lines = [*about_decoder(shape), "", *_bits(bits_per_byte), "## Limits", "", *WRITES]
+    bits = _bits(bits_per_byte) if bits_per_byte else []
+    lines = [*about_decoder(shape), "", *bits, "## Limits", "", *(READS if shape.both_ways else WRITES)]
     return card(name, metadata, lines)
 
 
@@ -92,6 +99,7 @@ def finetuned_card(
     *,
     bits_per_byte: Mapping[str, float] | None = None,
     library: str = "transformers",
+    inherited: Sequence[str] = (),
 ) -> str:
     """A card of a model that was finetuned.
 
@@ -102,16 +110,17 @@ def finetuned_card(
         scores: on validation by task, as `edgelm.evaluate.scores.score` has them; a task may have none.
         about: what the model is, such as `about_decoder(shape)`.
         library: what loads it: `transformers`, `peft` or `edgelm`.
+        inherited: what `reserved_by` says of the model it was made from.
     """
     names = [task.name for task in tasks]
     metadata = {
-        **_licence(tasks),
+        **({"license": "other"} if inherited else _licence(tasks)),
         "library_name": library,
         "pipeline_tag": _pipeline(tasks, method),
         "language": hub_languages(languages),
         "tags": ["edgelm", method, *names],
     }
-    reserved = [task.name for task in tasks if task.measurement_only]
+    reserved = sorted({*inherited, *(task.name for task in tasks if task.measurement_only)})
     warning = (
         f"**Trained on data that is for measurement only ({', '.join(reserved)}); do not give it away.**"
     )
@@ -119,7 +128,8 @@ def finetuned_card(
         [task.name, task.family, task.licence, task.attribution, *map("{:,}".format, sizes[task.name])]
         for task in tasks
     ]
-    run = 'edgelm run . "some text" --chat' if method in ("full", "lora") else 'edgelm run . "some text"'
+    place = ".." if library == "peft" else "."  # an adapter lies beside the model it was merged into
+    run = f'edgelm run {place} "some text"{" --chat" if method in ("full", "lora") else ""}'
     lines = [
         *([warning, ""] if reserved else []),
         *about,
@@ -133,6 +143,13 @@ def finetuned_card(
         *["## Limits", "", *(WRITES if method in ("full", "lora") else LABELS)],
     ]
     return card(f"edgelm, finetuned on {', '.join(names)} ({method})", metadata, lines)
+
+
+def reserved_by(model: Path) -> list[str]:
+    """Tasks for measurement only that the model in a directory, or one below it, was trained on."""
+    config = (read_provenance(model) or {}).get("config", {})
+    own = [task["name"] for task in config.get("tasks", []) if task.get("measurement_only")]
+    return sorted({*own, *config.get("inherited", [])})
 
 
 def _licence(tasks: "Sequence[Task[Any]]") -> dict[str, str]:

@@ -17,7 +17,8 @@ from edgelm.tokenizer.text import TextTokenizer
 
 SHARE = 0.2
 """Share of the tokens that are hidden."""
-MASK = "<|spare_0|>"
+MASK = f"<|spare_{SPARES - 1}|>"
+"""The spare that a language's tag would take last."""
 
 
 class Masked:
@@ -27,7 +28,7 @@ class Masked:
     """
 
     def __init__(self, packer: Packer, tokenizer: TextTokenizer, seed: int):
-        self.packer, self.context = packer, packer.context
+        self.packer, self.batch, self.context = packer, packer.batch, packer.context
         self.tokenizer, self.seed, self.number = tokenizer, seed, 0
 
     def next_batch(self) -> Batch:
@@ -35,7 +36,9 @@ class Masked:
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.number)
         self.number += 1
         tokens, targets = hide(batch.tokens, batch.targets, self.tokenizer, draw)
-        return batch._replace(tokens=tokens, targets=targets)
+        ends = torch.zeros_like(targets, dtype=torch.bool)
+        ends[:, :-1] = batch.documents[:, :-1] != batch.documents[:, 1:]
+        return batch._replace(tokens=tokens, targets=targets.masked_fill(ends, IGNORE))
 
     def state(self) -> dict[str, Any]:
         return {"packer": self.packer.state(), "number": self.number}
@@ -52,7 +55,7 @@ def hide(
 
     A target stands one place before its token. A document's first token has none and may be hidden too.
     """
-    first = 1 + tokenizer.id(f"<|spare_{SPARES - 1}|>")  # special tokens have the lowest ids
+    first = 1 + tokenizer.id(MASK)  # special tokens have the lowest ids
     hidden = (torch.rand(tokens.shape, generator=draw) < SHARE) & (tokens >= first)
     asked = torch.zeros_like(hidden)
     asked[:, :-1] = hidden[:, 1:]

@@ -71,7 +71,8 @@ class HeldOut:
                     nats, hidden = nats + lost, hidden + count
                     if step:
                         step(len(part), code)
-                found[code] = round(nats / math.log(2) / (hidden if self.hider else self.bytes[code]), 4)
+                units = max(hidden, 1) if self.hider else self.bytes[code]
+                found[code] = round(nats / math.log(2) / units, 4)
         model.train(training)
         return {**found, "mean": round(sum(found.values()) / len(found), 4)} if found else {}
 

@@ -128,10 +128,9 @@ class TorchSession:
 
     @torch.inference_mode()
     def feed(self, ids: Sequence[int], last_only: bool = False) -> np.ndarray:
-        hidden, self.cache = self.model.hidden(torch.tensor([list(ids)]), past=self.cache)
-        if last_only:
-            hidden = hidden[:, -1:]
-        return torch.nn.functional.linear(hidden[0], self.model.model.embed_tokens.weight).float().numpy()
+        tokens = torch.tensor([list(ids)], device=self.model.output.device)
+        hidden, self.cache = self.model.hidden(tokens, past=self.cache)
+        return _logits(self.model, hidden[0, -1:] if last_only else hidden[0])
 
     def rewind(self, length: int) -> None:
         self.cache = [(k[:, :, :length], v[:, :, :length]) for k, v in self.cache or []]
@@ -143,14 +142,19 @@ class TorchBranches:
         self.cache: Cache | None = None
 
     def start(self, ids: Sequence[int]) -> np.ndarray:
-        return self._read(torch.tensor([list(ids)]))
+        return self._read([list(ids)])
 
     def step(self, parents: Sequence[int], tokens: Sequence[int]) -> np.ndarray:
-        chosen = torch.tensor(parents)
-        self.cache = [(k[chosen], v[chosen]) for k, v in self.cache or []]
-        return self._read(torch.tensor(tokens)[:, None])
+        self.cache = [(k[parents], v[parents]) for k, v in self.cache or []]
+        return self._read([[token] for token in tokens])
 
     @torch.inference_mode()
-    def _read(self, tokens: Tensor) -> np.ndarray:
+    def _read(self, ids: list[list[int]]) -> np.ndarray:
+        tokens = torch.tensor(ids, device=self.model.output.device)
         hidden, self.cache = self.model.hidden(tokens, past=self.cache)
-        return F.linear(hidden[:, -1], self.model.output).float().numpy()
+        return _logits(self.model, hidden[:, -1])
+
+
+def _logits(model: Decoder, states: Tensor) -> np.ndarray:
+    """Of hidden states [N, hidden_size], whatever they were computed in and on: float32 [N, vocab_size]."""
+    return F.linear(states, model.output.to(states.dtype)).float().cpu().numpy()

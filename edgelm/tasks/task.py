@@ -120,6 +120,10 @@ class Task(Generic[One]):
         """Whether the publisher has such a split."""
         return split in self.files and split not in self.without.get(language, ())
 
+    def has_language(self, split: str, language: str) -> bool:
+        """Whether it knows the language and has such a split in it."""
+        return language in self.languages and self.has(split, language)
+
     def path(self, split: str, language: str) -> Path:
         return self.root / self.files[split].format(language=self.languages[language])
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
@@ -190,3 +191,32 @@ def test_bad_input(tmp_path: Path, base_model: Path, task: Task) -> None:
     with pytest.raises(BadInput, match=r"manifest\.json"):
         finetune(base_model, [task], tmp_path / "output", config=SHORT, replay=base_model)
     assert not (tmp_path / "output").exists()
+
+
+def test_a_model_is_judged_in_the_languages_it_learnt(
+    tmp_path: Path, base_model: Path, task_file: Path
+) -> None:
+    description = yaml.safe_load(task_file.read_text(encoding="utf-8"))
+    some, *others = description["languages"]
+    description["without"] = {code: ["train"] for code in others}
+    place = task_file.with_name("one-trained.yaml")
+    place.write_text(yaml.safe_dump(description), encoding="utf-8")
+    config = FinetuneConfig(steps=1, batch=1, precision="fp32", compile="off")
+    found = finetune(base_model, [load_task(place)], tmp_path / "out", config=config)
+    assert list(found["tasks"]["made-up"]["languages"]) == [some]
+
+
+def test_a_card_remembers_what_the_model_below_saw(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+    description = yaml.safe_load(task_file.read_text(encoding="utf-8"))
+    place = task_file.with_name("reserved.yaml")
+    place.write_text(
+        yaml.safe_dump({**description, "name": "kept", "measurement_only": True}), encoding="utf-8"
+    )
+    config = FinetuneConfig(steps=1, batch=1, precision="fp32", compile="off")
+    below = base_model
+    for name, task in (("one", place), ("two", task_file), ("three", task_file)):
+        finetune(below, [load_task(task)], tmp_path / name, config=config)
+        below = tmp_path / name
+        card = (below / "README.md").read_text(encoding="utf-8")
+        assert "for measurement only (kept); do not give it away" in " ".join(card.split())
+        assert "license: other" in card

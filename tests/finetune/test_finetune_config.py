@@ -8,7 +8,7 @@ import torch
 from small_run import CONFIG, SHAPE, folders, metrics, run, same, setting, stop_at, weights
 
 from edgelm.errors import BadInput
-from edgelm.finetune.config import FinetuneConfig, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain.loop import train
 from edgelm.progress import Progress
@@ -82,7 +82,7 @@ def test_smoothed_targets_count_in_training_only() -> None:
     prepare(model, FinetuneConfig(steps=1, label_smoothing=0.2))
     torch.testing.assert_close(model.loss(tokens[:, :-1], tokens[:, 1:]), plain)
     torch.testing.assert_close(model.train().loss(tokens[:, :-1], tokens[:, 1:]), smooth)
-    assert abs(float(smooth - plain)) > 1e-4
+    assert abs(float((smooth - plain).detach())) > 1e-4
 
 
 def test_training_ends_when_nothing_gets_better_also_after_a_stop(
@@ -139,3 +139,12 @@ def test_settings_out_of_range_are_refused(options: dict[str, float], message: s
 def test_more_layers_than_there_are_are_refused() -> None:
     with pytest.raises(BadInput, match="the model has 2 layers"):
         prepare(made(), FinetuneConfig(steps=1, freeze=2, reinit=1))
+
+
+def test_what_is_chosen_by_validation_needs_some() -> None:
+    for options, named in (({"patience": 2}, "--patience"), ({"select": "best"}, "--select best")):
+        config = FinetuneConfig(steps=1, **options)  # type: ignore[arg-type]
+        check_judged(config, True)
+        with pytest.raises(BadInput, match=f"{named} needs a validation split"):
+            check_judged(config, False)
+    check_judged(FinetuneConfig(steps=1), False)

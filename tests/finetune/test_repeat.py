@@ -18,6 +18,7 @@ from edgelm.finetune.repeat import (
     languages_of,
     main_score,
     search,
+    seconds_of,
     spread,
     train_languages,
     train_seeds,
@@ -144,3 +145,10 @@ def test_a_model_for_each_language(tmp_path: Path, base_model: Path, task_file: 
 def test_scores_of_texts_are_percentages() -> None:
     assert main_score({"metric": "chrf", "chrf": 50.0}) == 0.5
     assert main_score({"metric": "macro_f1", "macro_f1": 0.5}) == 0.5
+
+
+def test_seconds_are_those_of_all_beginnings(tmp_path: Path) -> None:
+    artifacts.write_json(tmp_path / artifacts.PROVENANCE, {"digest": "", "seconds": 2.5})
+    assert seconds_of(tmp_path) == 2.5
+    (tmp_path / "speed.jsonl").write_text('{"seconds": 4}\n{"seconds": 70.0}\n', encoding="utf-8")
+    assert seconds_of(tmp_path) == 70.0

@@ -19,6 +19,7 @@ from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.model.directory import load_model
 from edgelm.pretrain.config import TrainConfig
 from edgelm.pretrain.masking import MASK, Masked, hide
+from edgelm.pretrain.packing import Batch
 from edgelm.pretrain.pretrain import DataConfig, pretrain
 from edgelm.pretrain.validation import HeldOut
 from edgelm.runtime import load, load_labeller
@@ -47,6 +48,23 @@ def test_a_fifth_is_hidden_and_asked_for_where_the_token_before_stands(tokenizer
     assert torch.equal(wanted, before)
 
 
+def test_no_target_stands_where_a_document_ends(tokenizer: TextTokenizer) -> None:
+    masked = Masked(setting(tokenizer)[1], tokenizer, seed=0)
+    assert (masked.batch, masked.context) == (4, SHAPE.context)  # what a GPU's reader ahead asks for
+    original = masked.packer.next_batch
+
+    def all_asked() -> Batch:
+        batch = original()
+        return batch._replace(targets=batch.tokens.roll(-1, 1))
+
+    masked.packer.next_batch = all_asked  # type: ignore[method-assign]
+    batch = masked.next_batch()
+    ends = batch.documents[:, :-1] != batch.documents[:, 1:]
+    assert ends.any()
+    assert (batch.targets[:, :-1][ends] == IGNORE).all()
+    assert (batch.targets != IGNORE).any()
+
+
 def test_batches_are_hidden_anew_and_a_stopped_run_goes_on(tokenizer: TextTokenizer) -> None:
     first, second = (Masked(setting(tokenizer)[1], tokenizer, seed=3) for _ in range(2))
     batches = [first.next_batch() for _ in range(3)]
@@ -71,6 +89,7 @@ def test_validation_hides_the_same_tokens_and_looks_ahead(corpus: Path, tokenize
         bits.append(held.bits_per_byte(model))
         assert held.bits_per_byte(model) == bits[-1]
     assert bits[0] != bits[1]
+    assert HeldOut({"zul": ["a"]}, tokenizer, shape.context, both_ways=True).bits_per_byte(model)["mean"] == 0
     chance = torch.log2(torch.tensor(float(tokenizer.vocab_size)))
     assert bits[1]["mean"] == pytest.approx(float(chance), rel=0.05)
 
@@ -102,6 +121,10 @@ def test_it_does_not_write(tmp_path: Path, reader: Path) -> None:
     assert read_config(reader).both_ways
     config = json.loads((reader / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["LlamaModel"]
+    card = (reader / "README.md").read_text(encoding="utf-8")
+    assert "reads both ways and cannot write" in card
+    assert "text-generation" not in card
+    assert "Bits per byte" not in card
     for give in (load, load_model):
         with pytest.raises(BadInput, match="reads both ways, for heads, and cannot write"):
             give(reader)
