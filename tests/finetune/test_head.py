@@ -12,6 +12,7 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import evaluate, evaluate_baselines, write_results
 from edgelm.finetune.config import FinetuneConfig
+from edgelm.finetune.finetune import finetune
 from edgelm.finetune.head import finetune_head, head_item
 from edgelm.model.decoder import IGNORE
 from edgelm.model.head_config import HeadConfig
@@ -168,3 +169,18 @@ def test_a_model_is_evaluated_on_what_it_can_do(
     finetune_head(base_model, tagging, tmp_path / "head", config=config)
     with pytest.raises(BadInput, match="a head for other labels than those of 'made-up'"):
         evaluate(tmp_path / "head", tmp_path / "out", tasks=[load_task(task_file)])
+
+
+def test_what_is_chosen_by_validation_needs_some(tmp_path: Path, base_model: Path, tagging: Task) -> None:
+    place = made_up_tasks.write_task(
+        tmp_path / "task",
+        {"zulu/train.txt": tagging.path("train", "zul").read_text()},
+        {**made_up_tasks.COMMON, **TAGGING, "files": {"train": "{language}/train.txt"}},
+    )
+    config = FinetuneConfig(steps=1, batch=1, precision="fp32", compile="off", patience=1)
+    for train in (
+        lambda: finetune_head(base_model, load_task(place), tmp_path / "out", config=config),
+        lambda: finetune(base_model, [load_task(place)], tmp_path / "out", config=config),
+    ):
+        with pytest.raises(BadInput, match="--patience needs a validation split"):
+            train()
