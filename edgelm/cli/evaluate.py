@@ -49,7 +49,7 @@ def evaluate(
     progress = Progress(quiet=quiet)
     codes = split_codes(languages)
     if codes is None and (trained := trained_languages(model)):
-        codes = [code for code in trained if all(task.has_language(split, code) for task in loaded)] or None
+        codes = [code for code in trained if all(task.has(split, code) for task in loaded)] or None
     clear_results(output)
     splits = Splits()
     found = work(

@@ -8,10 +8,14 @@ import typer
 
 from edgelm.cli.finetune_tables import Found, report, show_mixture
 from edgelm.cli.options import (
+    OPTIMISER,
+    Dropout,
+    Optimizer,
     Output,
     Precision,
     Quiet,
     Seed,
+    Select,
     print_table,
     refuse_unused,
     require_metrics,
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 BATCH = {"full": 32, "lora": 32, "head": 8, "auto": 8}
 RATES = {"full": 0.002, "lora": 0.01, "head": 0.002, "auto": 0.002}
-DATA, OPTIMISER, REGIMES, AGAIN = "Data", "Optimiser", "General regime", "Again and again"
+DATA, REGIMES, AGAIN = "Data", "General regime", "Again and again"
 
 
 def finetune(
@@ -108,14 +112,8 @@ def finetune(
             help="Peak learning rate.", show_default="0.002, of lora 0.01", rich_help_panel=OPTIMISER
         ),
     ] = None,
-    optimizer: Annotated[
-        Literal["muon", "adamw"],
-        typer.Option(help="Muon with AdamW, or AdamW alone.", rich_help_panel=OPTIMISER),
-    ] = "muon",
-    dropout: Annotated[
-        float,
-        typer.Option(help="Dropout; a small corpus seen many times needs some.", rich_help_panel=OPTIMISER),
-    ] = 0.0,
+    optimizer: Optimizer = "muon",
+    dropout: Dropout = 0.0,
     layer_decay: Annotated[
         float,
         typer.Option(help="A layer learns at this part of the next one's rate.", rich_help_panel=OPTIMISER),
@@ -145,10 +143,7 @@ def finetune(
         int,
         typer.Option(help="End after so many validations without a better one.", rich_help_panel=OPTIMISER),
     ] = 0,
-    select: Annotated[
-        Literal["last", "best"],
-        typer.Option(help="Give out the last weights, or the best on validation.", rich_help_panel=OPTIMISER),
-    ] = "last",
+    select: Select = "last",
     seeds: Annotated[
         int, typer.Option(help="Train with so many seeds, from --seed on.", min=1, rich_help_panel=AGAIN)
     ] = 1,

@@ -17,6 +17,19 @@ Seed = Annotated[int, typer.Option(help="The same seed and inputs give the same 
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"], typer.Option(help="auto measures which of the two is faster here.")
 ]
+OPTIMISER = "Optimiser"
+Optimizer = Annotated[
+    Literal["muon", "adamw"],
+    typer.Option(help="Muon with AdamW, or AdamW alone.", rich_help_panel=OPTIMISER),
+]
+Dropout = Annotated[
+    float,
+    typer.Option(help="Dropout; a small corpus seen many times needs some.", rich_help_panel=OPTIMISER),
+]
+Select = Annotated[
+    Literal["last", "best"],
+    typer.Option(help="Give out the last weights, or the best on validation.", rich_help_panel=OPTIMISER),
+]
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgelm.cli.options import Precision, Quiet, Seed, print_table, refuse_unused, split_codes
+from edgelm.cli.options import (
+    OPTIMISER,
+    Dropout,
+    Optimizer,
+    Precision,
+    Quiet,
+    Seed,
+    Select,
+    print_table,
+    refuse_unused,
+    split_codes,
+)
 
 if TYPE_CHECKING:
     from edgelm.progress import Progress
 
 PLAN, START, DATA = "Planning", "Where to start", "Data"
-OPTIMISER, RUNNING = "Optimiser", "Running"
+RUNNING = "Running"
 FURTHER_RATE = 0.001  # peak learning rate of a model that has been trained before
 
 
@@ -82,10 +93,7 @@ def pretrain(
     max_epochs: Annotated[
         float, typer.Option(help="How often unimax lets a language be read.", rich_help_panel=DATA)
     ] = 4.0,
-    optimizer: Annotated[
-        Literal["muon", "adamw"],
-        typer.Option(help="Muon with AdamW, or AdamW alone.", rich_help_panel=OPTIMISER),
-    ] = "muon",
+    optimizer: Optimizer = "muon",
     learning_rate: Annotated[
         float | None,
         typer.Option(help="Peak learning rate.", show_default="by preset", rich_help_panel=OPTIMISER),
@@ -102,10 +110,7 @@ def pretrain(
     weight_decay: Annotated[
         float, typer.Option(help="Decoupled weight decay of the matrices.", rich_help_panel=OPTIMISER)
     ] = 0.1,
-    dropout: Annotated[
-        float,
-        typer.Option(help="Dropout; a small corpus seen many times needs some.", rich_help_panel=OPTIMISER),
-    ] = 0.0,
+    dropout: Dropout = 0.0,
     clip: Annotated[
         float, typer.Option(help="Largest norm of the gradient.", rich_help_panel=OPTIMISER)
     ] = 1.0,
@@ -116,10 +121,7 @@ def pretrain(
         float,
         typer.Option(help="Give out a moving average of the weights, as 0.999.", rich_help_panel=OPTIMISER),
     ] = 0.0,
-    select: Annotated[
-        Literal["last", "best"],
-        typer.Option(help="Give out the last weights, or the best on validation.", rich_help_panel=OPTIMISER),
-    ] = "last",
+    select: Select = "last",
     seed: Seed = 0,
     precision: Precision = "auto",
     micro_batch: Annotated[

@@ -7,10 +7,10 @@ tags that may stand there are compared; blanks and the end are given. With the s
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
+from edgelm.model.labelling import may_follow
 from edgelm.runtime.base import LanguageModel, Session, log_softmax
 from edgelm.tasks.examples import Tagged
 from edgelm.tasks.tagging import OUTSIDE, Tagging
@@ -49,19 +49,18 @@ class TagWriter:
         answer = count * self.longest + 1
         prompt = model.tokenize(self.task.prompt(example, native))
         if len(model.message(prompt)) + answer > model.context and count > 1:
-            for words in (slice(count // 2), slice(count // 2, count)):
-                part = replace(example, words=example.words[words], tags=example.tags[words])
+            for part in (example.part(0, count // 2), example.part(count // 2, count)):
                 yield from self._parts(part, native)
         else:
             yield example, model.message(prompt, answer=answer, context=model.context)
 
     def _tags(self, ids: list[int], count: int, before: str) -> list[str]:
-        session, known = self.model.session(), len(ids)
+        session, known, free = self.model.session(), len(ids), self.task.scheme != "bio"
         scores = log_softmax(session.feed(ids, last_only=True))[0]
         found: list[str] = []
         for number in range(count):
             spelt = self.later if number else self.first
-            allowed = {tag: spelt[tag] for tag in self.task.tags if self._may_follow(before, tag)}
+            allowed = {tag: spelt[tag] for tag in self.task.tags if free or may_follow(before, tag)}
             before = self._likeliest(session, known, scores, allowed, last=number == count - 1)
             found.append(before)
             if number < count - 1:
@@ -69,11 +68,6 @@ class TagWriter:
                 scores = log_softmax(session.feed(spelt[before], last_only=True))[0]
                 known += len(spelt[before])
         return found
-
-    def _may_follow(self, before: str, tag: str) -> bool:
-        if self.task.scheme != "bio" or not tag.startswith("I-"):
-            return True
-        return before in (f"B-{tag[2:]}", tag)
 
     def _likeliest(self, session: Session, known: int, scores: np.ndarray, allowed: Spelt, last: bool) -> str:
         """The tag whose tokens are likeliest together; best first, so that few are read.

@@ -17,6 +17,7 @@ from edgelm.evaluate.tables import latex, markdown, to_json
 from edgelm.progress import Progress
 from edgelm.runtime import LanguageModel, load, load_labeller
 from edgelm.tasks.check import leaked
+from edgelm.tasks.examples import languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import SPLITS, Task, check_names
 
@@ -294,7 +295,7 @@ def _trials(task: Task[Any], examples: Sequence[Any], prompt: str, read: Splits)
     """The validation examples that prompts are chosen on, where any are."""
     if prompt != "auto":
         return []
-    return read(task, "validation", sorted({one.language for one in examples}))
+    return read(task, "validation", languages_in(examples))
 
 
 def _tokenizer(model: LanguageModel, path: Path) -> dict[str, Any]:

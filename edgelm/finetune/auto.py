@@ -20,6 +20,7 @@ from edgelm.finetune.small import finetune_small
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
 from edgelm.tasks.classification import Classification
+from edgelm.tasks.examples import languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
 
@@ -57,7 +58,7 @@ def finetune_auto(
             f"--method auto compares models that label, and '{task.name}' asks for text",
             remedy="use --method full or lora, and edgelm evaluate, which sets it beside baselines",
         )
-    if not task.validation(languages):
+    if not _held_out(task, languages):
         raise BadInput(f"'{task.name}' has no validation split to choose on", remedy="name a method")
     cheap: Literal["linear", "crf"] = "linear" if isinstance(task, Classification) else "crf"
 
@@ -109,9 +110,14 @@ def finetune_auto(
     return found
 
 
+def _held_out(task: Task[Any], languages: list[str] | None) -> list[Any]:
+    """Validation examples of the languages that are learnt."""
+    return task.validation(languages_in(task.examples("train", languages)))
+
+
 def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None = None) -> dict[str, Any]:
     """`chosen` and `candidates` of finished models by method, on validation."""
-    held_out = task.validation(sorted({one.language for one in task.examples("train", languages)}))
+    held_out = _held_out(task, languages)
     predicted = {}
     for name, folder in models.items():
         labeller = load_labeller(folder)

@@ -1,6 +1,7 @@
 """Train a CRF tagger with CRFsuite: L-BFGS with an L1 and an L2 penalty, chosen on validation sentences."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.scores import score
 from edgelm.extras import require
 from edgelm.model.crf import CrfTagger, sentence_attributes
-from edgelm.tasks.examples import Tagged
+from edgelm.tasks.examples import Tagged, languages_in, marks_spans
 
 PENALTIES = ((0.1, 0.1), (0.3, 0.01), (0.03, 0.3))
 """(L1, L2); the first where there is no validation."""
@@ -53,13 +54,13 @@ def train_crf(
     assert best is not None
     figures: dict[str, Any] = {"training_sentences": len(train)}
     if validation:
-        name = "span_f1" if _spans(tags) else "accuracy"
+        name = "span_f1" if marks_spans(chain.from_iterable(tags)) else "accuracy"
         figures |= {
             "validation_sentences": len(validation),
             f"validation_{name}": tried[best.method],
             "tried": tried,
         }
-    languages = tuple(sorted({one.language for one in train}))
+    languages = tuple(languages_in(train))
     return CrfTagger(
         best.tags, best.attributes, best.states, best.transitions, task, languages, best.method, figures
     )
@@ -101,10 +102,6 @@ def tagging_score(examples: Sequence[Tagged], predicted: Sequence[Sequence[str]]
     """Span F1 of `B-`/`I-` tags, share of right tags otherwise; 0 of no examples."""
     if not examples:
         return 0.0
-    spans = _spans([one.tags for one in examples])
+    spans = marks_spans(tag for one in examples for tag in one.tags)
     found = score(examples, predicted, scheme="bio" if spans else "flat")
     return float(found[found["metric"]])
-
-
-def _spans(tags: Sequence[Sequence[str]]) -> bool:
-    return any(one.startswith("B-") for sentence in tags for one in sentence)

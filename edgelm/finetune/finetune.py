@@ -5,7 +5,7 @@ plain text, so that the model keeps writing as well as it did.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from edgelm.pretrain.pretrain import VALIDATION_BYTES
 from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress, Step
 from edgelm.runtime.torch import TorchModel
-from edgelm.tasks.examples import Example, Tagged
+from edgelm.tasks.examples import Example, Tagged, languages_in
 from edgelm.tasks.task import Task, check_names
 from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
@@ -85,10 +85,7 @@ def finetune(
         decoder = load_model(model)
         shape = decoder.config
         examples = {task.name: task.examples("train", codes_of[task.name]) for task in tasks}
-        held_out = {
-            task.name: task.validation(sorted({one.language for one in examples[task.name]}))
-            for task in tasks
-        }
+        held_out = {task.name: task.validation(languages_in(examples[task.name])) for task in tasks}
         check_judged(config, any(held_out.values()))
         count = sum(map(len, examples.values()))
         progress.say(f"finetuning on {', '.join(examples)}: {count:,} examples")
@@ -227,11 +224,8 @@ def fitting(task: Task, example: Example, tokenizer: TextTokenizer, context: int
     prompt = max(len(tokenizer.chat(task.prompt(example, native))) for native in (False, True))
     if prompt + answer <= context:
         return [example]
-    half = len(example.words) // 2
-    parts = [
-        replace(example, words=example.words[place], tags=example.tags[place])
-        for place in (slice(half), slice(half, None))
-    ]
+    count = len(example.words)
+    parts = (example.part(0, count // 2), example.part(count // 2, count))
     return [piece for part in parts for piece in fitting(task, part, tokenizer, context)]
 
 
@@ -241,13 +235,16 @@ def taught(task: Task, examples: Sequence[Any], prompts: Prompts, seed: int) -> 
     Raises:
         BadInput: native prompts are asked for, and the task has none for any of the examples.
     """
-    english, native = (
-        [(task.messages(one, own), task.answer(one, own)) for one in examples] for own in (False, True)
-    )
+
+    def said(native: bool) -> list[tuple[Messages, str]]:
+        return [(task.messages(one, native), task.answer(one, native)) for one in examples]
+
+    english = said(False)
     if prompts == "english":
         return english
+    native = said(True)
     if native == english:
-        codes = sorted({one.language for one in examples})
+        codes = languages_in(examples)
         raise BadInput(
             f"the task '{task.name}' has no prompt and no answers in {', '.join(codes)}",
             file=task.place,

@@ -31,7 +31,7 @@ from edgelm.pretrain.packing import Item, Packer
 from edgelm.progress import Progress
 from edgelm.runtime.torch_labeller import TorchLabeller
 from edgelm.tasks.classification import Classification
-from edgelm.tasks.examples import Labelled, Tagged
+from edgelm.tasks.examples import Labelled, Tagged, languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
 from edgelm.tokenizer.special import PAD
@@ -70,7 +70,7 @@ def finetune_head(
         labeller = with_head(load_model(model, to_write=False), _seen(head, examples), config.seed)
         prepare(labeller, config)
         shape = labeller.config
-        codes = sorted({one.language for one in examples})
+        codes = languages_in(examples)
         held_out = task.validation(codes)
         check_judged(config, bool(held_out))
         progress.say(f"finetuning a head on {task.name}: {len(examples):,} examples")

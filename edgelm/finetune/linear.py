@@ -13,7 +13,7 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.scores import score
 from edgelm.extras import require
 from edgelm.model.linear import LinearClassifier, check_ngrams
-from edgelm.tasks.examples import Labelled
+from edgelm.tasks.examples import Labelled, languages_in
 
 NGRAMS = (2, 5)
 COSTS = {"svm": (0.3, 1.0, 3.0), "logistic": (10.0, 100.0)}
@@ -92,7 +92,7 @@ def train_linear(
         intercept=fitted.intercept_.astype(np.float32),
         ngrams=ngrams,
         task=task,
-        languages=tuple(sorted({one.language for one in train})),
+        languages=tuple(languages_in(train)),
         method=name,
         figures=figures,
     )

@@ -76,7 +76,7 @@ def languages_by_task(
         return {task.name: None for task in tasks}
     found: dict[str, list[str] | None] = {}
     for task in tasks:
-        own = [code for code in languages if code in task.languages and task.has("train", code)]
+        own = [code for code in languages if task.has("train", code)]
         if not own:
             raise BadInput(
                 f"the task '{task.name}' has nothing to train on in {', '.join(languages)}",

@@ -18,6 +18,7 @@ from edgelm.model.linear import linear_about, save_linear
 from edgelm.progress import Progress
 from edgelm.runtime.labeller import CrfModel, LabelModel, LinearModel
 from edgelm.tasks.classification import Classification
+from edgelm.tasks.examples import languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
 
@@ -46,7 +47,7 @@ def finetune_small(
 
     def work(partial: Path) -> dict[str, Any]:
         train = task.examples("train", languages)
-        codes = sorted({one.language for one in train})
+        codes = languages_in(train)
         held_out = task.validation(codes)
         progress.say(f"training {method} on {task.name}: {len(train):,} examples")
         model: LabelModel

@@ -4,13 +4,14 @@ Saved as transformers' LlamaForSequenceClassification or LlamaForTokenClassifica
 trained with attention both ways transformers knows nothing: it would read the text from left to right.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.model.decoder import Attention, Decoder, Linear
+from edgelm.model.decoder import Decoder, Linear
 from edgelm.model.directory import load_weights, save_model, save_weights
 from edgelm.model.head_config import HeadConfig
 
@@ -23,12 +24,9 @@ class Labeller(Decoder):
     """
 
     def __init__(self, config: ModelConfig, head: HeadConfig):
-        super().__init__(config)
+        super().__init__(replace(config, both_ways=head.both_ways))
         self.head = head
         self.score = Linear(config.hidden_size, len(head.labels))
-        for part in self.modules():
-            if isinstance(part, Attention):
-                part.causal = not head.both_ways
 
     @property
     def output(self) -> Tensor:

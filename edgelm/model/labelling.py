@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,10 +26,7 @@ def parts(
     count = math.ceil(4 * whole / (3 * (context - 1)))  # a word that does not fit goes into the next piece
     place = ((ends - 1) * count // whole).tolist()
     borders = [number for number in range(1, len(place)) if place[number] != place[number - 1]]
-    return [
-        replace(example, words=example.words[start:end], tags=example.tags[start:end])
-        for start, end in pairwise([0, *borders, len(example.words)])
-    ]
+    return [example.part(start, end) for start, end in pairwise([0, *borders, len(example.words)])]
 
 
 def encode(tokenizer: TextTokenizer, example: Labelled | Tagged, context: int) -> tuple[list[int], list[int]]:
@@ -55,7 +51,7 @@ def decode(logits: np.ndarray, head: HeadConfig) -> list[str]:
     if head.scheme != "bio":
         return [head.labels[number] for number in logits.argmax(-1)]
     allowed = transitions(head.labels)
-    scores = logits[0] + np.where([label.startswith("I-") for label in head.labels], -np.inf, 0.0)
+    scores = logits[0] + np.where([may_follow("", label) for label in head.labels], 0.0, -np.inf)
     back = np.zeros(logits.shape, dtype=np.int64)
     for place in range(1, len(logits)):
         reached = scores[:, None] + allowed
@@ -71,9 +67,9 @@ def decode(logits: np.ndarray, head: HeadConfig) -> list[str]:
 
 def transitions(labels: Sequence[str]) -> np.ndarray:
     """0 where the second label may follow the first, minus infinity where not [labels, labels]."""
-    found = np.zeros((len(labels), len(labels)))
-    for after, label in enumerate(labels):
-        if label.startswith("I-"):
-            spans = (f"B-{label[2:]}", label)
-            found[:, after] = [0.0 if before in spans else -np.inf for before in labels]
-    return found
+    return np.where([[may_follow(before, after) for after in labels] for before in labels], 0.0, -np.inf)
+
+
+def may_follow(before: str, label: str) -> bool:
+    """Whether a label may stand behind another in the scheme `bio`: `I-X` behind `B-X` and `I-X` alone."""
+    return not label.startswith("I-") or before in (f"B-{label[2:]}", label)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgelm.errors import BadInput
 from edgelm.runtime.labeller import LabelModel
-from edgelm.tasks.examples import Labelled, Tagged
+from edgelm.tasks.examples import Labelled, Tagged, marks_spans
 
 WORD, WHOLE = re.compile(r"w+(?:'w+)*|."), re.compile(r"w(?:.*w)?|.")
 """Words among characters that were written as `w` of a word, `'` or another mark."""
@@ -73,11 +73,6 @@ def split_words(text: str, whole: bool = False) -> list[str]:
 def _of_word(char: str) -> bool:
     """A letter, a digit, or a sign that combines with one."""
     return char.isalnum() or category(char).startswith("M")
-
-
-def marks_spans(labels: Sequence[str]) -> bool:
-    """Whether tags are of the scheme `bio`."""
-    return any(label.startswith("B-") for label in labels)
 
 
 def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:

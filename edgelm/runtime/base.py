@@ -151,10 +151,10 @@ class LanguageModel(ChatIds, ABC):
         Raises:
             BadInput: the prompt or a choice is empty, or both together do not fit the context.
         """
+        check_choices(prompt, choices, self.context)
         return self._rank(prompt, choices).sums
 
     def _rank(self, prompt: Sequence[int], choices: Sequence[Sequence[int]]) -> Ranked:
-        check_choices(prompt, choices, self.context)
         session = self.session()
         first = session.feed(prompt, last_only=True)
         sums, greedy = np.zeros(len(choices)), np.zeros(len(choices), dtype=bool)
@@ -183,12 +183,29 @@ class LanguageModel(ChatIds, ABC):
         Raises:
             BadInput: as `score_choices` does.
         """
-        found = []
+        self.check_open()
         for prompt, own in zip(prompts, choices, strict=True):
-            found.append(self._rank(prompt, own))
-            if step:
-                step(1)
-        return found
+            check_choices(prompt, own, self.context)
+        found: dict[int, Ranked] = {}
+        for batch in self._batches(prompts, choices):
+            ranked = self._rank_together([prompts[one] for one in batch], [choices[one] for one in batch])
+            for place, one in zip(batch, ranked, strict=True):
+                found[place] = one
+                if step:
+                    step(1)
+        return [found[place] for place in range(len(prompts))]
+
+    def _batches(
+        self, prompts: Sequence[Sequence[int]], choices: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[int]]:
+        """Places of the prompts that are read together."""
+        return [[place] for place in range(len(prompts))]
+
+    def _rank_together(
+        self, prompts: Sequence[Sequence[int]], choices: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Ranked]:
+        """The choices of a batch, which have been checked."""
+        return [self._rank(prompt, own) for prompt, own in zip(prompts, choices, strict=True)]
 
     def generate(
         self,

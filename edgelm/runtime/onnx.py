@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import onnxruntime
 
 from edgelm.errors import BadInput
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.progress import Step
 from edgelm.runtime.base import log_softmax
-from edgelm.runtime.choices import ChoiceTree, Ranked, batches, check_choices, choice_tree, padded
+from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
+GRAPH = "model.onnx"
 Past = dict[str, np.ndarray]
 LOGITS = 16_000_000  # held in memory at once: the graph answers with those of every token it reads
 COPIES = 256_000_000  # bytes of a prompt's cache, copied for each path of its choices
@@ -41,7 +42,7 @@ def open_graph(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
-    path = directory / "model.onnx"
+    path = directory / GRAPH
     try:
         engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return engine, trial(engine)
@@ -54,19 +55,22 @@ def open_graph(
 
 
 class OnnxModel(TokenizedModel):
-    """Attributes:
-    alone: sequences are read one at a time, as reading several together would change the figures.
-    """
+    """`graph` is the file that `engine` runs."""
 
     backend = "onnx"
 
     def __init__(
         self, engine: onnxruntime.InferenceSession, tokenizer: TextTokenizer, name: str, config: ModelConfig,
-        alone: bool = True,
+        graph: Path,
     ):  # fmt: skip
         super().__init__(tokenizer, name, config.context)
-        self.engine, self.config, self.alone = engine, config, alone
+        self.engine, self.config, self.graph = engine, config, graph
         self.vocab_size = config.vocab_size
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether sequences are read one at a time, as reading several together would change the figures."""
+        return quantises_activations(self.graph)
 
     @classmethod
     def open(cls, directory: Path, threads: int | None = None) -> "OnnxModel":
@@ -75,37 +79,25 @@ class OnnxModel(TokenizedModel):
         engine, _ = open_graph(
             directory, threads, lambda engine: OnnxSession(engine, config).feed([tokenizer.bos])
         )
-        alone = quantises_activations(directory / "model.onnx")
-        return cls(engine, tokenizer, f"ONNX {directory.name}", config, alone)
+        return cls(engine, tokenizer, f"ONNX {directory.name}", config, directory / GRAPH)
 
     def session(self) -> "OnnxSession":
         self.check_open()
         return OnnxSession(self.engine, self.config)
 
-    def score_choices_many(
-        self,
-        prompts: Sequence[Sequence[int]],
-        choices: Sequence[Sequence[Sequence[int]]],
-        step: Step | None = None,
-    ) -> list[Ranked]:
-        self.check_open()
-        if self.alone:
-            return super().score_choices_many(prompts, choices, step)
-        for prompt, own in zip(prompts, choices, strict=True):
-            check_choices(prompt, own, self.context)
-        found: dict[int, Ranked] = {}
-        for batch in batches([len(prompt) for prompt in prompts]):
-            trees = [choice_tree(tuple(map(tuple, choices[one]))) for one in batch]
-            scores = self._score_batch([prompts[one] for one in batch], trees)
-            for one, ranked in zip(batch, scores, strict=True):
-                found[one] = ranked
-                if step:
-                    step(1)
-        return [found[one] for one in range(len(prompts))]
+    def _batches(
+        self, prompts: Sequence[Sequence[int]], choices: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[int]]:
+        return super()._batches(prompts, choices) if self.alone else batches([len(one) for one in prompts])
 
-    def _score_batch(self, prompts: list[Sequence[int]], trees: list[ChoiceTree]) -> list[Ranked]:
-        """Scores of the choices of each prompt: the prompts are read, all but their last tokens without
-        logits, then these tokens, then each path from root to leaf of a tree with a copy of its cache."""
+    def _rank_together(
+        self, prompts: Sequence[Sequence[int]], choices: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Ranked]:
+        """The prompts are read, all but their last tokens without logits, then these tokens, then each path
+        from root to leaf of a tree with a copy of its cache."""
+        if self.alone:
+            return super()._rank_together(prompts, choices)
+        trees = [choice_tree(tuple(map(tuple, own))) for own in choices]
         lengths = np.array([len(prompt) - 1 for prompt in prompts])
         shape = (len(prompts), self.config.kv_heads, 0, self.config.head_dim)
         names = [one.name for one in self.engine.get_inputs() if one.name.startswith("past_key_values")]

@@ -1,6 +1,7 @@
 """A model with a head in ONNX Runtime: `model.onnx`, `config.json`, `tokenizer.json`."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from edgelm.model.config import read_config
 from edgelm.model.head_config import HeadConfig
 from edgelm.runtime.choices import TOKENS, batches, padded
 from edgelm.runtime.labeller import HeadModel
-from edgelm.runtime.onnx import open_graph, quantises_activations
+from edgelm.runtime.onnx import GRAPH, open_graph, quantises_activations
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -20,10 +21,15 @@ class OnnxLabeller(HeadModel):
 
     def __init__(
         self, engine: onnxruntime.InferenceSession, tokenizer: TextTokenizer, head: HeadConfig,
-        context: int, name: str, alone: bool = True,
+        context: int, name: str, graph: Path,
     ):  # fmt: skip
         super().__init__(tokenizer, head, context, name)
-        self.engine, self.alone = engine, alone
+        self.engine, self.graph = engine, graph
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether sequences are read one at a time, as reading several together would change the figures."""
+        return quantises_activations(self.graph)
 
     @classmethod
     def open(cls, directory: Path, head: HeadConfig, threads: int | None = None) -> "OnnxLabeller":
@@ -33,11 +39,10 @@ class OnnxLabeller(HeadModel):
         if labels != len(head.labels):
             raise BadInput(
                 f"has {labels} labels, config.json {len(head.labels)}",
-                file=directory / "model.onnx",
+                file=directory / GRAPH,
                 remedy="export the model again",
             )
-        alone = quantises_activations(directory / "model.onnx")
-        return cls(engine, tokenizer, head, config.context, f"ONNX {directory.name}", alone)
+        return cls(engine, tokenizer, head, config.context, f"ONNX {directory.name}", directory / GRAPH)
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         found: list[np.ndarray] = [np.empty(0)] * len(sequences)

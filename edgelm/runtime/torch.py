@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from edgelm.model.decoder import Cache, Decoder, rotary
 from edgelm.model.directory import load_model
-from edgelm.progress import Step
-from edgelm.runtime.choices import ChoiceTree, Ranked, batches, check_choices, choice_tree, padded
+from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -40,31 +39,18 @@ class TorchModel(TokenizedModel):
         self.check_open()
         return TorchBranches(self.model)
 
-    @torch.inference_mode()
-    def score_choices_many(
-        self,
-        prompts: Sequence[Sequence[int]],
-        choices: Sequence[Sequence[Sequence[int]]],
-        step: Step | None = None,
-    ) -> list[Ranked]:
-        self.check_open()
-        for prompt, own in zip(prompts, choices, strict=True):
-            check_choices(prompt, own, self.context)
-        found: dict[int, Ranked] = {}
-        sizes = [
-            len(prompt) + sum(map(len, own)) - len(own) for prompt, own in zip(prompts, choices, strict=True)
-        ]
-        for batch in batches(sizes):
-            trees = [choice_tree(tuple(map(tuple, choices[one]))) for one in batch]
-            scores = self._score_trees([prompts[one] for one in batch], trees)
-            for one, ranked in zip(batch, scores, strict=True):
-                found[one] = ranked
-                if step:
-                    step(1)
-        return [found[one] for one in range(len(prompts))]
+    def _batches(
+        self, prompts: Sequence[Sequence[int]], choices: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[int]]:
+        pairs = zip(prompts, choices, strict=True)
+        return batches([len(prompt) + sum(map(len, own)) - len(own) for prompt, own in pairs])
 
-    def _score_trees(self, prompts: list[Sequence[int]], trees: list[ChoiceTree]) -> list[Ranked]:
-        """Scores of the choices of each prompt: the prompts are read once, then all nodes of all trees."""
+    @torch.inference_mode()
+    def _rank_together(
+        self, prompts: Sequence[Sequence[int]], choices: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Ranked]:
+        """The prompts are read once, then all nodes of all trees."""
+        trees = [choice_tree(tuple(map(tuple, own))) for own in choices]
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         hidden, cache = self.model.hidden(torch.from_numpy(padded(prompts)).to(self.model.output.device))
         states = hidden[torch.arange(len(prompts)), lengths - 1][:, None]

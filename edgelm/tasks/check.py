@@ -169,7 +169,7 @@ def leaked(task: Task[Any], split: str, languages: Sequence[str] | None = None) 
 
     def texts(name: str, codes: Sequence[str]) -> Iterator[tuple[str, str]]:
         for code in codes:
-            if task.has(name, code) and all(path.is_file() for path in task.sources(name, code)):
+            if task.there(name, code):
                 yield from ((code, fold(one.text)) for _, one in task.read(name, code, lambda _: None))
 
     every = list(task.languages)

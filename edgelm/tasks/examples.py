@@ -1,6 +1,7 @@
 """One labelled item of each family of tasks."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Tagged:
     @property
     def text(self) -> str:
         return " ".join(self.words)
+
+    def part(self, start: int, end: int) -> "Tagged":
+        """The words from one place to before another, with their tags."""
+        return replace(self, words=self.words[start:end], tags=self.tags[start:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +82,13 @@ class Chat:
 
 
 Example = Labelled | Tagged | Pair | Choice | Chat
+
+
+def languages_in(examples: Iterable[Example]) -> list[str]:
+    """The languages that there are examples of, sorted."""
+    return sorted({one.language for one in examples})
+
+
+def marks_spans(tags: Iterable[str]) -> bool:
+    """Whether tags are of the scheme `bio`."""
+    return any(tag.startswith("B-") for tag in tags)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from edgelm.tasks.examples import Example, Labelled
+from edgelm.tasks.examples import Example, Labelled, languages_in
 
 One = TypeVar("One", bound=Example)
 
@@ -15,7 +15,7 @@ def few(examples: Sequence[One], count: int) -> list[One]:
     Of labelled texts every label in turn gives one. The first 16 of 64 are the 16: more labels only add.
     """
     chosen: set[int] = set()
-    for language in sorted({one.language for one in examples}):
+    for language in languages_in(examples):
         own = [place for place, one in enumerate(examples) if one.language == language]
         random.Random(0).shuffle(own)
         kinds: dict[str, list[int]] = {}

@@ -117,12 +117,13 @@ class Task(Generic[One]):
         return (beside.parent / self.folder).resolve() if beside.name == "tasks" else beside / self.folder
 
     def has(self, split: str, language: str) -> bool:
-        """Whether the publisher has such a split."""
-        return split in self.files and split not in self.without.get(language, ())
+        """Whether the publisher has such a split in such a language."""
+        known = split in self.files and language in self.languages
+        return known and split not in self.without.get(language, ())
 
-    def has_language(self, split: str, language: str) -> bool:
-        """Whether it knows the language and has such a split in it."""
-        return language in self.languages and self.has(split, language)
+    def there(self, split: str, language: str) -> bool:
+        """Whether there is such a split and its files are here."""
+        return self.has(split, language) and all(path.is_file() for path in self.sources(split, language))
 
     def path(self, split: str, language: str) -> Path:
         return self.root / self.files[split].format(language=self.languages[language])
@@ -185,11 +186,7 @@ class Task(Generic[One]):
 
     def training(self) -> list[One]:
         """Training examples of those languages whose files are there; none where there are none."""
-        codes = [
-            code
-            for code in self.languages
-            if self.has("train", code) and all(path.is_file() for path in self.sources("train", code))
-        ]
+        codes = [code for code in self.languages if self.there("train", code)]
         return self._read_all("train", codes) if codes else []
 
     def validation(self, languages: Sequence[str] | None = None) -> list[One]:
