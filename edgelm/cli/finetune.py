@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edgelm.progress import Progress
     from edgelm.tasks.task import Task
 
-BATCH = {"full": 32, "lora": 32, "head": 8, "auto": 8}
-RATES = {"full": 0.002, "lora": 0.01, "head": 0.002, "auto": 0.002}
+BATCH = {"full": 32, "lora": 32, "head": 8, "ensemble": 8, "auto": 8}
+RATES = {"full": 0.002, "lora": 0.01, "head": 0.002, "ensemble": 0.002, "auto": 0.002}
 DATA, REGIMES, AGAIN = "Data", "General regime", "Again and again"
 
 
@@ -44,10 +44,11 @@ def finetune(
     ],
     output: Output,
     method: Annotated[
-        Literal["full", "lora", "head", "linear", "crf", "auto"],
+        Literal["full", "lora", "head", "ensemble", "linear", "crf", "auto"],
         typer.Option(
             help="full: all weights, the model writes the answer. lora: a small adapter does. head: it "
-            "labels a text or each word. linear, crf: no decoder, seconds. auto: the smallest that is good."
+            "labels a text or each word. linear, crf: no decoder, seconds. ensemble: one of these and a head "
+            "together. auto: the smallest that is good."
         ),
     ] = "full",
     regime: Annotated[
@@ -127,6 +128,10 @@ def finetune(
     neftune: Annotated[
         float, typer.Option(help="Noise on the embeddings; 5 is usual.", rich_help_panel=OPTIMISER)
     ] = 0.0,
+    token_dropout: Annotated[
+        float,
+        typer.Option(help="Share of tokens that are read as nothing.", rich_help_panel=OPTIMISER),
+    ] = 0.0,
     label_smoothing: Annotated[
         float, typer.Option(help="Share of a target that all others get.", rich_help_panel=OPTIMISER)
     ] = 0.0,
@@ -167,8 +172,8 @@ def finetune(
     regime = regime or ("general" if writes and len(names) > 1 else "multi")
     without = f"with --method {method}"
     settings = (
-        "steps batch learning_rate optimizer dropout layer_decay freeze reinit neftune label_smoothing "
-        "validate_every patience select seed precision"
+        "steps batch learning_rate optimizer dropout token_dropout layer_decay freeze reinit neftune "
+        "label_smoothing validate_every patience select seed precision"
     ).split()
     shares = "weight exponent min_share max_share max_epochs".split()
     refuse_unused(
@@ -179,7 +184,7 @@ def finetune(
             **dict.fromkeys(("replay", "prompt"), (writes, without)),
             **dict.fromkeys(("rank", "alpha"), (method == "lora", without)),
             **dict.fromkeys(shares, (regime == "general", f"with --regime {regime}")),
-            "both_ways": (method in ("head", "auto"), without),
+            "both_ways": (decoder and not writes, without),
             "reinit": (decoder and method != "lora", without),
         },
     )
@@ -240,6 +245,7 @@ def finetune(
             freeze=freeze,
             reinit=reinit,
             neftune=neftune,
+            token_dropout=token_dropout,
             label_smoothing=label_smoothing,
             patience=patience,
         )
@@ -290,6 +296,10 @@ def _training(
             from edgelm.finetune.head import finetune_head
 
             return finetune_head(model, tasks[0], folder, **common)
+        if method == "ensemble":
+            from edgelm.finetune.ensemble import finetune_ensemble
+
+            return finetune_ensemble(model, tasks[0], folder, **common)
         if method == "auto":
             from edgelm.finetune.auto import finetune_auto
 

@@ -42,6 +42,9 @@ def report(found: Found) -> None:
     for folder, figures in found.items():
         if "candidates" in figures:
             _report_candidates(folder, figures)
+        elif "alone" in figures:
+            alone = ", ".join(f"{name} {score:.3f}" for name, score in figures["alone"].items())
+            print(f"{folder or 'Together'}, of which alone: {alone}.")
 
 
 def _report_seeds(found: Found) -> None:
@@ -78,5 +81,5 @@ def _report_candidates(folder: str, figures: dict[str, Any]) -> None:
         size = f"{one['bytes'] / 1e6:.1f}"
         rows.append([name, f"{one['score']:.3f}", interval, f"{one['seconds']:.0f}", size, behind])
     print_table(["method", "score", "95 %", "seconds", "MB", "against the best"], rows, folder or None)
-    earns = "earns" if figures["chosen"] == "head" else "does not earn"
+    earns = "earns" if figures["chosen"] in ("head", "ensemble") else "does not earn"
     print(f"The language model {earns} its megabytes; the model is the one of --method {figures['chosen']}.")

@@ -55,7 +55,11 @@ class Graph(nn.Module):
             seen = seen & (positions[:, None] >= positions[None, :])[None, None]
         for layer in model.model.layers:
             x, _ = layer(x, cos, sin, seen, None, None)
-        return model.score(model.model.norm(x))
+        x = model.model.norm(x)
+        if model.head.pooling == "mean":
+            part = mask[:, :, None].to(x.dtype)
+            x = ((x * part).sum(1, keepdim=True) / part.sum(1, keepdim=True)).expand_as(x)
+        return model.score(x)
 
 
 def _repeat_heads(attention: Attention, times: int) -> None:

@@ -1,31 +1,30 @@
-"""`edgelm finetune --method auto`: train what is cheap, then a head, and keep the smallest that is as good.
+"""`edgelm finetune --method auto`: train what is cheap and a head, and keep the smallest that is as good.
 
-A language model earns its megabytes where it is better on validation by more than chance: where the 95 %
-interval of the difference (paired bootstrap) lies above zero.
+The third candidate is the ensemble of the two. A language model earns its megabytes where it is better on
+validation by more than chance: where the 95 % interval of the difference (paired bootstrap) lies above zero.
 """
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.predict import predict
 from edgelm.evaluate.scores import ALL, compare
 from edgelm.finetune.config import FinetuneConfig
-from edgelm.finetune.head import finetune_head
+from edgelm.finetune.ensemble import cheap_method, finetune_ensemble, validation_of
 from edgelm.finetune.repeat import seconds_of
-from edgelm.finetune.small import finetune_small
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
-from edgelm.tasks.classification import Classification
-from edgelm.tasks.examples import languages_in
+from edgelm.runtime.ensemble import HEAD
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
 
+ENSEMBLE = "ensemble"
 TRIED = "tried"
-"""The folder of the models that were not chosen, inside the one that was."""
+"""Where the ensemble lies, with the other two in it, inside the model that was chosen instead."""
 REPORT = "auto.json"
 BESIDE = {"metrics.jsonl", artifacts.PROVENANCE, *artifacts.CLOCKED}
 """Files of a model directory that nothing needs to run it."""
@@ -53,41 +52,34 @@ def finetune_auto(
         BadInput: the task has neither labels nor tags, or no validation split; or a file is missing.
     """
     progress = progress or Progress(silent=True)
-    if not isinstance(task, Classification | Tagging):
-        raise BadInput(
-            f"--method auto compares models that label, and '{task.name}' asks for text",
-            remedy="use --method full or lora, and edgelm evaluate, which sets it beside baselines",
-        )
-    if not _held_out(task, languages):
+    cheap = cheap_method(task)
+    if not validation_of(task, languages):
         raise BadInput(f"'{task.name}' has no validation split to choose on", remedy="name a method")
-    cheap: Literal["linear", "crf"] = "linear" if isinstance(task, Classification) else "crf"
 
     def work(partial: Path) -> dict[str, Any]:
-        folder = partial / TRIED
-        folder.mkdir(exist_ok=True)
-        finetune_small(task, folder / cheap, cheap, languages=languages, progress=progress)
-        finetune_head(
+        both = partial / TRIED / ENSEMBLE
+        finetune_ensemble(
             model,
             task,
-            folder / "head",
+            both,
             config=config,
             languages=languages,
             both_ways=both_ways,
             validate_every=validate_every,
             progress=progress,
         )
-        figures = judge(task, {name: folder / name for name in (cheap, "head")}, languages)
+        models = {cheap: both / cheap, HEAD: both / HEAD, ENSEMBLE: both}
+        figures = judge(task, models, languages)
         artifacts.write_json(partial / REPORT, figures)
-        chosen = folder / figures["chosen"]
-        for file in chosen.iterdir():
-            if file.name != artifacts.PROVENANCE:
-                shutil.copyfile(file, partial / file.name)
+        chosen = models[figures["chosen"]]
+        shutil.copytree(chosen, partial, dirs_exist_ok=True)
+        (partial / artifacts.PROVENANCE).unlink()
         return {**(artifacts.read_provenance(chosen) or {})["results"], **figures}
 
     def clean(partial: Path) -> None:
-        chosen = json.loads((partial / REPORT).read_text(encoding="utf-8"))["chosen"]
-        shutil.rmtree(partial / TRIED / chosen, ignore_errors=True)
-        for lock in (partial / TRIED).glob(".*.lock"):
+        if json.loads((partial / REPORT).read_text(encoding="utf-8"))["chosen"] == ENSEMBLE:
+            shutil.rmtree(partial / TRIED, ignore_errors=True)
+        for lock in partial.rglob(".*.lock"):
             lock.unlink()
 
     provenance, _ = artifacts.build(
@@ -110,14 +102,9 @@ def finetune_auto(
     return found
 
 
-def _held_out(task: Task[Any], languages: list[str] | None) -> list[Any]:
-    """Validation examples of the languages that are learnt."""
-    return task.validation(languages_in(task.examples("train", languages)))
-
-
 def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None = None) -> dict[str, Any]:
     """`chosen` and `candidates` of finished models by method, on validation."""
-    held_out = _held_out(task, languages)
+    held_out = validation_of(task, languages)
     predicted = {}
     for name, folder in models.items():
         labeller = load_labeller(folder)
@@ -145,7 +132,7 @@ def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None 
             "interval": scores["interval"],
             "seconds": round(seconds_of(models[name]), 1),
             "bytes": sum(
-                size for file, size in provenance["outputs"].items() if Path(file).parts[0] not in BESIDE
+                size for file, size in provenance["outputs"].items() if Path(file).name not in BESIDE
             ),
         }
         if name != best:

@@ -21,6 +21,8 @@ class FinetuneConfig(TrainConfig):
     """This many of the highest layers begin anew, with the last norm (Zhang et al., 2021)."""
     neftune: float = 0.0
     """Alpha of the noise on the embeddings (Jain et al., 2023); 5 is usual."""
+    token_dropout: float = 0.0
+    """Share of the tokens that are read as nothing, drawn anew each time."""
     label_smoothing: float = 0.0
     """Share of each target that is spread over all of them."""
     patience: int = 0
@@ -31,6 +33,7 @@ class FinetuneConfig(TrainConfig):
         for name, least, most in (
             ("layer_decay", 0.1, 1.0),
             ("label_smoothing", 0.0, 0.5),
+            ("token_dropout", 0.0, 0.9),
             ("neftune", 0.0, 100.0),
             ("freeze", 0, 1000),
             ("reinit", 0, 1000),
@@ -65,6 +68,7 @@ def prepare(model: Decoder, config: FinetuneConfig) -> None:
         for part in (model.model.embed_tokens, *layers[: config.freeze]):
             part.requires_grad_(False)
     model.noise, model.label_smoothing = config.neftune, config.label_smoothing
+    model.token_dropout = config.token_dropout
 
 
 def check_judged(config: FinetuneConfig, judged: bool) -> None:

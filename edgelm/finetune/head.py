@@ -150,7 +150,7 @@ def head_of(task: Task[Any], both_ways: bool) -> HeadConfig:
     if isinstance(task, Tagging):
         return HeadConfig("token", task.tags, both_ways, task.scheme)
     if isinstance(task, Classification):
-        return HeadConfig("sequence", task.labels, both_ways)
+        return HeadConfig("sequence", task.labels, both_ways, pooling="mean" if both_ways else "last")
     raise BadInput(
         f"the task '{task.name}' has no labels for a head",
         remedy="choose a task of classification or tagging",

@@ -25,6 +25,8 @@ METHODS = {
     "for the embeddings of the chat's five tokens; the loss counts the answers alone.",
     "head": "One linear layer on the last hidden states of a pretrained decoder was trained, and the decoder "
     "with it.",
+    "ensemble": "A head on a pretrained decoder and a small model of spellings were trained apart; how much "
+    "each counts was fitted to the validation examples.",
     "linear": "scikit-learn trained it; method and cost were chosen on the validation examples.",
     "crf": "CRFsuite trained it; the penalties were chosen on the validation examples.",
 }

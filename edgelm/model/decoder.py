@@ -150,6 +150,7 @@ class Decoder(nn.Module):
             and a fraction of the memory.
         noise: NEFTune's alpha (Jain et al., 2023): while training, a document of L tokens is read with
             uniform noise of at most alpha / sqrt(L * hidden_size) on each value of its embeddings.
+        token_dropout: share of tokens that are read as nothing, while training.
         label_smoothing: share of each target that is spread over the vocabulary, while training.
     """
 
@@ -159,7 +160,7 @@ class Decoder(nn.Module):
         self.model = Stack(config)
         self.dtype = torch.float32
         self.recompute = self.compiled = False
-        self.noise = self.label_smoothing = 0.0
+        self.noise = self.token_dropout = self.label_smoothing = 0.0
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Normal(0, 0.02), the projections back into the residual stream scaled down by depth (GPT-2)."""
@@ -214,6 +215,8 @@ class Decoder(nn.Module):
                 torch._dynamo.mark_dynamic(starts, 0)
         elif past and tokens.shape[1] > 1:
             mask = positions[:, None] >= torch.arange(start + tokens.shape[1], device=tokens.device)[None, :]
+        if self.token_dropout and self.training:
+            x = x * (torch.rand(tokens.shape, device=x.device) >= self.token_dropout)[..., None]
         if self.noise and self.training:
             x = x + self._noise(x, starts)
         cache: Cache = []

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from edgelm.errors import BadInput
 
 Kind = Literal["sequence", "token"]
+Pooling = Literal["last", "mean"]
 ARCHITECTURES: dict[Kind, str] = {
     "sequence": "LlamaForSequenceClassification",
     "token": "LlamaForTokenClassification",
@@ -19,11 +20,13 @@ class HeadConfig:
     """A head.
 
     Attributes:
-        kind: `sequence` labels a whole text at its last token, `token` each word at its last token.
+        kind: `sequence` labels a whole text, `token` each word at its last token.
         labels: in the order of the rows of the head.
         both_ways: tokens attend to those after them too.
         scheme: of the labels of words, `bio` for spans or `flat`.
         marks_inside: words of the training data keep hyphens inside, as `e-BBC`.
+        pooling: what of a text's final hidden states the head reads: those of the `last` token, or the
+            `mean` over all, for a decoder that reads both ways.
     """
 
     kind: Kind
@@ -31,6 +34,7 @@ class HeadConfig:
     both_ways: bool = False
     scheme: str = "flat"
     marks_inside: bool = False
+    pooling: Pooling = "last"
 
     def to_hugging_face(self) -> dict[str, Any]:
         """What a `config.json` says of it; what transformers has no words for stands under `edgelm`."""
@@ -44,6 +48,7 @@ class HeadConfig:
                 "both_ways": self.both_ways,
                 "scheme": self.scheme,
                 "marks_inside": self.marks_inside,
+                "pooling": self.pooling,
             },
         }
 
@@ -82,6 +87,7 @@ def read_head(directory: Path) -> HeadConfig | None:
             bool(own["both_ways"]),
             str(own["scheme"]),
             bool(own.get("marks_inside", False)),
+            "mean" if own.get("pooling") == "mean" else "last",
         )
     except (KeyError, TypeError) as error:
         raise BadInput(

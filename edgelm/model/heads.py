@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgelm.model.attention import document_starts
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.model.decoder import Decoder, Linear
+from edgelm.model.decoder import Cache, Decoder, Linear
 from edgelm.model.directory import load_weights, save_model, save_weights
 from edgelm.model.head_config import HeadConfig
 
@@ -31,6 +32,24 @@ class Labeller(Decoder):
     @property
     def output(self) -> Tensor:
         return self.score.weight
+
+    def hidden(
+        self, tokens: Tensor, documents: Tensor | None = None, past: Cache | None = None
+    ) -> tuple[Tensor, Cache]:
+        x, cache = super().hidden(tokens, documents, past)
+        return document_means(x, documents) if self.head.pooling == "mean" else x, cache
+
+
+def document_means(x: Tensor, documents: Tensor | None) -> Tensor:
+    """In place of each token's state [B, T, D] the mean over its document; no `documents` are one a row."""
+    if documents is None:
+        return x.mean(1, keepdim=True).expand_as(x)
+    lengths = document_starts(documents).diff().to(x.device)
+    of = torch.arange(len(lengths), device=x.device).repeat_interleave(lengths)
+    sums = x.new_zeros(len(lengths), x.shape[2], dtype=torch.float32).index_add(
+        0, of, x.flatten(0, 1).float()
+    )
+    return (sums / lengths[:, None])[of].view_as(x).to(x.dtype)
 
 
 def with_head(decoder: Decoder, head: HeadConfig, seed: int = 0) -> Labeller:

@@ -5,6 +5,8 @@ from pathlib import Path
 from edgelm.errors import BadInput
 from edgelm.model.head_config import model_type, read_head
 from edgelm.runtime.base import Generation, LanguageModel
+from edgelm.runtime.ensemble import MODEL_TYPE as ENSEMBLE
+from edgelm.runtime.ensemble import Ensemble, read_parts
 from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 
 __all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
@@ -23,7 +25,7 @@ def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
     path = Path(path)
     if not path.exists():
         raise BadInput("no such model", file=path, remedy="give a .gguf file or a model directory")
-    if path.is_dir() and (model_type(path) in SMALL or read_head(path)):
+    if path.is_dir() and (model_type(path) in (*SMALL, ENSEMBLE) or read_head(path)):
         raise BadInput(
             "labels and writes no text", file=path, remedy="use edgelm run, or load_labeller from Python"
         )
@@ -61,6 +63,8 @@ def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel
         return None
     if (kind := model_type(path)) in SMALL:
         return open_small(path, kind, threads)
+    if kind == ENSEMBLE:
+        return _open_ensemble(path, threads)
     head = read_head(path)
     if head is None:
         return None
@@ -74,3 +78,14 @@ def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel
     from edgelm.runtime.torch_labeller import TorchLabeller
 
     return TorchLabeller.open(path, head, threads)
+
+
+def _open_ensemble(directory: Path, threads: int | None) -> Ensemble:
+    folders, weights = read_parts(directory)
+    parts = []
+    for folder in folders:
+        part = load_labeller(folder, threads=threads)
+        if part is None:
+            raise BadInput("is not a model that labels", file=folder, remedy="copy the model again")
+        parts.append(part)
+    return Ensemble(parts, weights)
