@@ -8,7 +8,6 @@ import typer
 from edgelm.cli.options import Output, Quiet, print_table
 
 if TYPE_CHECKING:
-    from edgelm.model.head_config import HeadConfig
     from edgelm.progress import Progress
 
 
@@ -23,7 +22,7 @@ def export(
 ) -> None:
     """Write GGUF and ONNX files, each verified against the model it came from."""
     from edgelm.extras import require
-    from edgelm.model.head_config import model_type, read_head
+    from edgelm.model.head_config import model_type
     from edgelm.progress import Progress
     from edgelm.runtime.labeller import SMALL
 
@@ -31,11 +30,12 @@ def export(
         _export_small(model, kind, output, to, Progress(quiet=quiet))
         return
     require("torch", "train")
+    from edgelm.export.ensemble import labels
     from edgelm.export.export import artifact_name
     from edgelm.export.export import export as work
 
-    if head := read_head(model):
-        _export_head(model, head, output, to, Progress(quiet=quiet))
+    if labels(model):
+        _export_labeller(model, output, to, Progress(quiet=quiet))
         return
     found = work(model, output, to, progress=Progress(quiet=quiet))
     rows = [
@@ -68,13 +68,11 @@ def _export_small(model: Path, kind: str, output: Path, formats: list[str], prog
     print_table(["file", "MB", "values differ by", "same labels"], rows, "Verified against numpy")
 
 
-def _export_head(
-    model: Path, head: "HeadConfig", output: Path, formats: list[str], progress: "Progress"
-) -> None:
+def _export_labeller(model: Path, output: Path, formats: list[str], progress: "Progress") -> None:
+    from edgelm.export.ensemble import export_labeller
     from edgelm.export.export import artifact_name
-    from edgelm.export.head import export_head
 
-    found = export_head(model, head, output, formats, progress=progress)
+    found = export_labeller(model, output, formats, progress=progress)
     rows = [
         [
             str(output / artifact_name(name)),

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from edgelm.errors import BadInput
-from edgelm.model.head_config import model_type, read_head
+from edgelm.model.head_config import model_type
 from edgelm.progress import Progress
+from edgelm.runtime.ensemble import HEAD
 from edgelm.runtime.labeller import SMALL
 
 FORMATS = {"onnx": "onnx:fp32", "gguf": "gguf:F32"}
@@ -26,16 +27,14 @@ def for_backend(model: Path, backend: str, folder: Path, progress: Progress | No
     if here != "torch":
         runs = f"is a model for {here}" if here else "needs no backend"
         raise BadInput(f"{runs}, and cannot be run in {backend}", file=model, remedy="leave --backend out")
+    from edgelm.export.ensemble import export_labeller, labels
     from edgelm.export.export import artifact_name, export
 
     name = FORMATS[backend]
-    head = read_head(model)
-    if head is None:
+    if not labels(model):
         export(model, folder, [name], progress=progress)
     elif backend == "onnx":
-        from edgelm.export.head import export_head
-
-        export_head(model, head, folder, [name], progress=progress)
+        export_labeller(model, folder, [name], progress=progress)
     else:
         raise BadInput("has a head, which GGUF does not hold", file=model, remedy="choose --backend onnx")
     return folder / artifact_name(name)
@@ -45,6 +44,6 @@ def _backend_of(model: Path) -> str:
     """What runs a model as it is; empty for what needs no runtime."""
     if model.suffix == ".gguf":
         return "gguf"
-    if (model / "model.onnx").exists():
+    if any((folder / "model.onnx").exists() for folder in (model, model / HEAD)):
         return "onnx"
     return "" if model_type(model) in SMALL else "torch"

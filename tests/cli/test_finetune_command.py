@@ -159,7 +159,22 @@ def test_the_smallest_model_that_is_good(tmp_path: Path, edgelm: Run, tiny_model
     assert (code, err) == (0, "")
     assert "The language model does not earn its megabytes; the model is the one of --method linear." in said
     assert (out / "features.txt").exists()
-    assert (out / "tried" / "head" / "model.safetensors").exists()
+    both = out / "tried" / "ensemble"
+    assert (both / "head" / "model.safetensors").exists()
+    code, said, err = edgelm("run", both, "Imvula iyana.", "--json", "-q")
+    assert (code, err) == (0, "")
+    assert json.loads(said)["model"] == "PyTorch fp32 + linear"
+    code, said, err = edgelm("export", both, "--to", "onnx:fp32", "-o", tmp_path / "onnx", "-q")
+    assert (code, err) == (0, "")
+    assert f"{tmp_path}/onnx/onnx/fp32" in said
+
+
+def test_what_two_models_score_alone(tmp_path: Path, edgelm: Run, tiny_model_dir: Path) -> None:
+    given = ("finetune", tiny_model_dir, "topic", "--method", "ensemble", "--languages", "zul", *SHORT)
+    code, said, err = edgelm(*given, "-o", tmp_path / "out")
+    assert (code, err) == (0, "")
+    alone = json.loads((tmp_path / "out" / "edgelm.json").read_text(encoding="utf-8"))["results"]["alone"]
+    assert f"Together, of which alone: linear {alone['linear']:.3f}, head {alone['head']:.3f}." in said
 
 
 def bio(count: int) -> str:

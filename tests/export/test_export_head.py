@@ -13,15 +13,17 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.export import head as module
 from edgelm.export.head import export_head, write_head_onnx
 from edgelm.model.directory import load_model
-from edgelm.model.head_config import HeadConfig, Kind
+from edgelm.model.head_config import HeadConfig, Kind, Pooling
 from edgelm.model.heads import save_labeller, with_head
 from edgelm.runtime import load_labeller
+from edgelm.runtime.labeller import HeadModel
 from edgelm.runtime.onnx_labeller import OnnxLabeller
 from edgelm.tasks.examples import Labelled, Tagged
 
 
 def make(folder: Path, base: Path, kind: Kind, both_ways: bool) -> HeadConfig:
-    head = HeadConfig(kind, ("a", "b", "c"), both_ways)
+    pooling: Pooling = "mean" if both_ways and kind == "sequence" else "last"
+    head = HeadConfig(kind, ("a", "b", "c"), both_ways, pooling=pooling)
     save_labeller(with_head(load_model(base), head, seed=1), base, folder, "# a head\n")
     return head
 
@@ -59,6 +61,18 @@ def test_padding_is_not_attended_to(tmp_path: Path, tiny_model_dir: Path) -> Non
     np.testing.assert_allclose(padded[1, :5], model.logits([range(300, 305)])[0], atol=1e-5)
     np.testing.assert_allclose(padded[0], model.logits([range(300, 309)])[0], atol=1e-5)
     assert np.abs(padded[1, 4] - padded[0, 4]).max() > 1e-5
+
+
+def test_padding_is_not_in_the_mean(tmp_path: Path, tiny_model_dir: Path) -> None:
+    head = make(tmp_path / "model", tiny_model_dir, "sequence", True)
+    export_head(tmp_path / "model", head, tmp_path / "out", ["onnx:fp32"])
+    for folder in (tmp_path / "model", tmp_path / "out" / "onnx" / "fp32"):
+        model = load_labeller(folder)
+        assert isinstance(model, HeadModel)
+        short, long = model.logits([range(300, 305), range(300, 309)])
+        (alone,) = model.logits([range(300, 305)])
+        np.testing.assert_allclose(short, alone, atol=1e-5)
+        assert np.abs(short[0] - long[0]).max() > 1e-5
 
 
 def test_in_eight_bits_it_is_smaller(

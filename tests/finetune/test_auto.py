@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import evaluate
 from edgelm.evaluate.predict import predict
 from edgelm.evaluate.scores import compare
+from edgelm.finetune import auto
 from edgelm.finetune.auto import choose, finetune_auto, judge
 from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.head import finetune_head
@@ -33,16 +35,42 @@ def test_the_cheap_one_is_kept_where_a_head_is_worse(
     assert "difference" not in linear
     assert head["bytes"] > 2 * linear["bytes"] > 0
     assert load_labeller(output).name == "linear"
-    assert {path.name for path in (output / "tried").iterdir()} == {"head"}
+    tried = output / "tried" / "ensemble"
+    assert list((output / "tried").iterdir()) == [tried]
+    ensemble = found["candidates"]["ensemble"]
+    assert ensemble["bytes"] > head["bytes"]
+    assert load_labeller(tried).name == "PyTorch fp32 + linear"
     assert json.loads((output / "auto.json").read_text(encoding="utf-8"))["chosen"] == "linear"
 
     again = evaluate(output, tmp_path / "evaluation", tasks=[task], split="validation")
     assert again["tasks"] == found["tasks"]
-    other = evaluate(output / "tried" / "head", tmp_path / "other", tasks=[task], split="validation")
+    other = evaluate(tried / "head", tmp_path / "other", tasks=[task], split="validation")
     assert other["tasks"]["made-up"]["macro_f1"] == head["score"]
     stamp = (output / "edgelm.json").stat().st_mtime_ns
     assert finetune_auto(base_model, task, output, config=POOR) == found
     assert (output / "edgelm.json").stat().st_mtime_ns == stamp
+
+
+def test_an_ensemble_is_kept_whole(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+    """Where two models are better together than each alone, both are what is chosen."""
+    task, output = load_task(task_file), tmp_path / "out"
+
+    def prefers(candidates: dict[str, dict[str, Any]]) -> str:
+        assert set(candidates) == {"linear", "head", "ensemble"}
+        return "ensemble"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auto, "choose", prefers)
+        found = finetune_auto(base_model, task, output, config=POOR)
+    assert {path.name for path in output.iterdir()} == {
+        *("README.md", "auto.json", "config.json", "edgelm.json", "head", "linear")
+    }
+    assert load_labeller(output).name == "PyTorch fp32 + linear"
+    again = evaluate(output, tmp_path / "evaluation", tasks=[task], split="validation")
+    assert again["tasks"] == found["tasks"]
+    assert (output / "head" / "edgelm.json").exists()
+    assert (artifacts.read_provenance(output) or {})["results"]["chosen"] == "ensemble"
+    assert artifacts.intact(output, artifacts.read_provenance(output) or {})
 
 
 def test_the_files_count_that_run_a_model(tmp_path: Path, base_model: Path, task_file: Path) -> None:

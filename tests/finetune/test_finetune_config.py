@@ -50,6 +50,25 @@ def test_the_highest_layers_begin_anew_by_seed() -> None:
     assert same(once, weights(model))
 
 
+def test_tokens_are_dropped_in_training_only() -> None:
+    model = made()
+    tokens = torch.randint(3, 40, (4, 64))
+    prepare(model, FinetuneConfig(steps=1, token_dropout=0.25))
+    read: list[torch.Tensor] = []
+    model.model.layers[0].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0]))
+    plain = model.model.embed_tokens(tokens)
+    model.eval()
+    model.hidden(tokens)
+    assert torch.equal(read.pop(), plain)
+    model.train()
+    for _ in range(2):
+        model.hidden(tokens)
+    (first, second) = ((one == 0).all(-1) for one in read)
+    assert not torch.equal(first, second)
+    assert 0.15 < float(first.float().mean()) < 0.35
+    assert torch.equal(read[0][~first], plain[~first])
+
+
 def test_noise_is_neftunes_in_training_only() -> None:
     model = made()
     tokens = torch.arange(3, 15).reshape(1, 12)
@@ -125,6 +144,7 @@ def test_training_ends_when_nothing_gets_better_also_after_a_stop(
     [
         ({"layer_decay": 0.0}, "--layer-decay 0.0 is out of range"),
         ({"label_smoothing": 0.9}, "--label-smoothing 0.9 is out of range"),
+        ({"token_dropout": 0.95}, "--token-dropout 0.95 is out of range"),
         ({"neftune": -1.0}, "--neftune -1.0 is out of range"),
         ({"patience": -1}, "--patience -1 is out of range"),
         ({"freeze": -1}, "--freeze -1 is out of range"),

@@ -1,6 +1,7 @@
 """A head on a decoder: its loss, its files, and the same model in transformers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,27 @@ def test_both_ways_a_token_knows_what_comes_after_it_in_its_document(decoder: De
         torch.testing.assert_close(plain, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_a_text_is_labelled_by_the_mean_over_its_document(decoder: Decoder) -> None:
+    model = with_head(decoder, replace(head("sequence", both_ways=True), pooling="mean")).eval()
+    tokens = torch.arange(20).view(2, 10) + 260
+    documents = torch.tensor([[0] * 6 + [1] * 4, [1] * 3 + [-1] * 7])  # a 1 in each row: two documents
+    logits, _ = model(tokens, documents)
+    plain = with_head(decoder, head("sequence", both_ways=True)).eval()
+    plain.load_state_dict(model.state_dict())
+    each, _ = plain(tokens, documents)
+    for row, part in ((0, slice(0, 6)), (0, slice(6, 10)), (1, slice(0, 3)), (1, slice(3, 10))):
+        expected = each[row, part].mean(0)
+        for one in logits[row, part]:
+            torch.testing.assert_close(one, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(tokens[:1, :6])[0][0], logits[0, :6], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["sequence", "token"])
 @pytest.mark.parametrize("both_ways", [False, True])
 def test_what_is_saved_comes_back(
     tmp_path: Path, decoder: Decoder, bytes_tokenizer: Path, kind: Kind, both_ways: bool
 ) -> None:
-    config = head(kind, both_ways)
+    config = replace(head(kind, both_ways), pooling="mean" if both_ways and kind == "sequence" else "last")
     model = with_head(decoder, config, seed=3)
     save_labeller(model, bytes_tokenizer, tmp_path, "A card.\n")
     found = read_head(tmp_path)
