@@ -68,7 +68,7 @@ def heads() -> list[Job]:
     for name in (*AIMS, *OTHERS):
         task = load_task(name)
         cheap = "crf" if task.family == "tagging" else "linear"
-        options = (*HEAD, str(STEPS.get(name, 300)))
+        steps = STEPS.get(name, 300)
         trained = tuple(code for code in task.languages if task.there("train", code))
         groups = [(code,) for code in AIMS.get(name, ())]
         for codes in [*groups, trained] if trained not in groups else groups:
@@ -76,6 +76,7 @@ def heads() -> list[Job]:
                 continue  # the publisher's training file is not here
             regime, end = ("mono", codes[0]) if len(codes) == 1 else ("multi", "all")
             beside = f"{name}-{cheap}-{end}"
+            options = (*HEAD, str(steps // (len(groups) if regime == "mono" else 1)))
             jobs.append(Job(beside, regime, cheap, (name,), codes, ()))
             jobs.append(Job(f"{name}-head-{end}", regime, "head", (name,), codes, options, beside))
     return jobs

@@ -72,7 +72,8 @@ def predict(
         if writer:
             predicted.append(writer.write(example, native))
         else:
-            predicted.append(write(model, task.messages(example, native), asking.beams))
+            text = write(model, task.messages(example, native), asking.beams)
+            predicted.append(task.finish(text, example))
         if step:
             step(1)
     return predicted

@@ -19,6 +19,7 @@ from edgelm.tasks.description import Description
 from edgelm.tasks.examples import Pair
 from edgelm.tasks.pairs import Key, SentencePair, read_pairs, split_pairs
 from edgelm.tasks.records import Report, read_lines, refuse
+from edgelm.tasks.slots import delexicalise, fill
 from edgelm.tasks.task import SPLITS, Task
 
 HELD_OUT = {"validation": 0.1, "test": 0.1}
@@ -35,6 +36,7 @@ class Generation(Task[Pair]):
         separator: parts the references that one cell or line holds.
         pattern: how a text is put together, as `<{entity}> <{value}>`; its parts are kept, and the text is
             those, with ` | ` between.
+        slots: parts that a model writes as `{name}`, to be filled in when it has: a small one copies badly.
         pairs: languages that the files pair, by the publisher's names, as `eng-zul`; `{pair}` in `files`.
         held_out: shares of validation and test where the publisher has no splits, by content (see
             `edgelm.tasks.pairs`).
@@ -49,6 +51,7 @@ class Generation(Task[Pair]):
     references: dict[str, str] = field(default_factory=dict)
     separator: str = ""
     pattern: str = ""
+    slots: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
     held_out: dict[str, float] = field(default_factory=dict)
     minimum_score: float | None = None
@@ -93,7 +96,11 @@ class Generation(Task[Pair]):
             yield path, Pair(text, references, language, None, found, line)
 
     def answer(self, example: Pair, native: bool = False) -> str:
-        return example.references[0]
+        first = example.references[0]
+        return delexicalise(first, example.parts, self.slots) if self.slots else first
+
+    def finish(self, text: str, example: Pair) -> str:
+        return fill(text, {name: example.parts[name] for name in self.slots})
 
     def values(self, example: Pair, native: bool = False) -> dict[str, str]:
         names = {
@@ -225,12 +232,16 @@ class Generation(Task[Pair]):
         for name in references.values():
             description.template("references", name, ("language",))
         pattern = description.optional("pattern")
-        description.template("pattern", pattern, re.findall(r"\{([a-z_]+)\}", pattern))
+        parts = re.findall(r"\{([a-z_]+)\}", pattern)
+        description.template("pattern", pattern, parts)
+        slots = description.texts("slots")
+        description.known_names("slots", slots, parts)
         found: dict[str, Any] = {
             "pairs": pairs,
             "references": references,
             "separator": description.optional("separator"),
             "pattern": pattern,
+            "slots": slots,
             "held_out": cls._held_out(description, pairs),
             "minimum_score": description.number("minimum_score"),
         }

@@ -77,6 +77,10 @@ class Task(Generic[One]):
         """What a generating model has to write; `native`: in the example's language, if there is a word."""
         raise NotImplementedError
 
+    def finish(self, text: str, example: One) -> str:
+        """What a model means by the answer it wrote."""
+        return text
+
     def choices(self, example: One, native: bool = False) -> tuple[str, ...] | None:
         """The answers to rank, the right one among them; None where the answer is free text."""
         return None

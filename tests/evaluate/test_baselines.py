@@ -16,7 +16,7 @@ from edgelm.evaluate.baselines import (
     tfidf_logistic,
     tfidf_svm,
 )
-from edgelm.evaluate.template import SLOT, delexicalise, template
+from edgelm.evaluate.template import template
 from edgelm.tasks.examples import Choice, Labelled, Pair, Tagged
 from edgelm.tasks.task import load_task
 
@@ -122,30 +122,6 @@ def test_each_family_has_its_own() -> None:
     assert baselines("chat") == {}
     with pytest.raises(BadInput, match="no family of tasks is called 'tag'"):
         baselines("tag")
-
-
-def shown(sentence: str) -> str:
-    """A delexicalised sentence with slots that can be read."""
-    return SLOT.sub(lambda slot: f"<{slot[1]} {slot[2]}>", sentence)
-
-
-@pytest.mark.parametrize(
-    ("entity", "value", "sentence", "expected"),
-    [
-        ("Bana Dam", "Zodwa", "iBana Dam isebenzisa uZodwa.", "i<entity whole> isebenzisa u<value whole>."),
-        ("Bana Dam", "Bana", "I-bana dam ise-Bana.", "I-<entity whole> ise-<value whole>."),
-        ("Bana", "Bana Dam", "iBana Dam ngu Bana", "i<value whole> ngu <entity whole>"),
-        ("Bana (dam)", "12.0", "iBana ngu12 m", "i<entity bare> ngu<value number> m"),
-        ("Bana_Dam", "12", "iBana-Dam ngo2012 ne12", "i<entity whole> ngo2012 ne<value whole>"),
-        ("Bana, Kapa", "3.5 (m)", "iBana ngu3.5", "i<entity head> ngu<value bare>"),
-        ("B", "C", "iBana B C", "iBana <entity whole> <value whole>"),
-        ("Bana", "Zodwa", "Akukho.", "Akukho."),
-    ],
-)
-def test_slots_stand_where_entity_and_value_stood(
-    entity: str, value: str, sentence: str, expected: str
-) -> None:
-    assert shown(delexicalise(sentence, {"entity": entity, "value": value})) == expected
 
 
 def test_template_is_the_commonest_of_its_relation() -> None:

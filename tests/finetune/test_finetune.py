@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import made_up_tasks
 import pytest
 import yaml
 
@@ -220,3 +221,15 @@ def test_a_card_remembers_what_the_model_below_saw(tmp_path: Path, base_model: P
         card = (below / "README.md").read_text(encoding="utf-8")
         assert "for measurement only (kept); do not give it away" in " ".join(card.split())
         assert "license: other" in card
+
+
+def test_slots_are_learnt_and_filled_in(tmp_path: Path, base_model: Path) -> None:
+    """A name never seen comes out letter by letter."""
+    task = load_task(made_up_tasks.write_triples(tmp_path))
+    config = FinetuneConfig(steps=60, batch=2, learning_rate=0.01, warmup=5, precision="fp32", compile="off")
+    finetune(base_model, [task], tmp_path / "out", config=config)
+    model = TorchModel(load_model(tmp_path / "out"), TextTokenizer(tmp_path / "out"))
+    first, second = task.examples("train")
+    assert predict(model, task, [first, second]) == ["iBana inoZodwa.", "ILuya: uBala."]
+    other = replace(first, parts={**first.parts, "value": "Qhubeka-99"})
+    assert predict(model, task, [other]) == ["iBana inoQhubeka-99."]

@@ -1,6 +1,7 @@
 """Made-up labelled data and the YAML that describes it, for tests of tasks."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,25 @@ def write_task(
     value = {key: one for key, one in (value | changes).items() if one is not None}
     (folder / "mood.yaml").write_text(json.dumps(value))
     return folder / "mood.yaml"
+
+
+def write_triples(folder: Path, slots: Sequence[str] = ("entity", "value")) -> Path:
+    """Two triples and a sentence for each, the parts of which can be slots."""
+    contents: dict[str, str | bytes] = {
+        "t.data": "<Bana> river <Zodwa>\n<Luya> river <Bala>\n",
+        "t.text": "iBana inoZodwa.\nILuya: uBala.\n",
+    }
+    return write_task(
+        folder,
+        contents,
+        COMMON,
+        family="generation",
+        languages={"xho": "xho"},
+        files={"train": "t.data"},
+        references={"train": "t.text"},
+        pattern="<{entity}> {relation} <{value}>",
+        slots=list(slots),
+    )
 
 
 def jsonl(*records: object) -> str:
