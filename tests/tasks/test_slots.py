@@ -1,5 +1,6 @@
 """Parts of a text as slots, and what a task makes of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,13 @@ def test_a_task_with_slots_and_without(tmp_path: Path) -> None:
     assert (task.answer(first), task.answer(second)) == ("i{entity} ino{value}.", "I{entity}: u{value}.")
     assert first.references == ("iBana inoZodwa.",)
     assert task.finish("u{value} {relation}", first) == "uZodwa {relation}"
+    third = replace(first, references=("Umlambo ngu{value}",), parts={**first.parts, "relation": "sea"})
+    worse = replace(first, references=("iBana inomlambo.",))
+    assert task.teach([first, worse, second, third]) == [first, second, third]
     plain = load_task(write_triples(tmp_path / "plain", []))
     assert plain.answer(first) == "iBana inoZodwa."
     assert plain.finish("u{value}", first) == "u{value}"
+    assert plain.teach([first, worse]) == [first, worse]
     assert plain.config() != task.config()
     with pytest.raises(BadInput, match=r"key 'slots': 'colour' is not known\. Known: entity,"):
         load_task(write_triples(tmp_path / "other", ["colour"]))
