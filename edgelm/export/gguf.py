@@ -1,7 +1,9 @@
 """GGUF: written with the `gguf` package, quantised by llama.cpp itself."""
 
+import ctypes
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 PRE_TOKENIZER = "smollm"  # llama.cpp's name for: single digits, then ByteLevel
+MIXED = {"Q3_K_XL": "Q3_K_L", "Q4_K_L": "Q4_K_M", "Q5_K_L": "Q5_K_M"}
+"""Kinds by the name that people give them: the embedding, which is the head too, stays at Q8_0."""
 LAYER_TENSORS = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -47,20 +51,36 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
             weight = _interleave(weight, config.heads)
         elif name.endswith("k_proj.weight"):
             weight = _interleave(weight, config.kv_heads)
-        writer.add_tensor(_tensor_name(name), weight.astype(wide if weight.ndim == 2 else np.float32))
+        writer.add_tensor(tensor_name(name), weight.astype(wide if weight.ndim == 2 else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def quantize_gguf(source: Path, path: Path, kind: str) -> None:
-    """Quantise a GGUF file with llama.cpp, `kind` being its name for a file type such as `Q4_K_M`."""
+def quantize_gguf(
+    source: Path, path: Path, kind: str, importance: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Quantise a GGUF file with llama.cpp.
+
+    Args:
+        kind: llama.cpp's name for a file type such as `Q4_K_M`, or one of `MIXED`.
+        importance: what an error costs in each column of a tensor, float32 [columns] by its name; kinds of
+            few bits cannot do without.
+    """
     cpp = require("llama_cpp", "gguf")
     silence_llama_cpp(cpp)
     parameters = cpp.llama_model_quantize_default_params()
-    prefix = "LLAMA_FTYPE_MOSTLY_"
-    parameters.ftype = getattr(cpp, f"{prefix}{kind}")
+    parameters.ftype = getattr(cpp, f"LLAMA_FTYPE_MOSTLY_{MIXED.get(kind, kind)}")
+    if kind in MIXED:
+        parameters.token_embedding_type = parameters.output_tensor_type = cpp.GGML_TYPE_Q8_0
+    columns = {name: np.ascontiguousarray(one, dtype=np.float32) for name, one in (importance or {}).items()}
+    if columns:
+        entry, pointer = cpp.llama_model_imatrix_data, ctypes.POINTER(ctypes.c_float)
+        entries = [
+            entry(name.encode(), one.ctypes.data_as(pointer), len(one)) for name, one in columns.items()
+        ]
+        parameters.imatrix = (entry * (len(entries) + 1))(*entries)  # an empty one ends it
     if cpp.llama_model_quantize(os.fsencode(source), os.fsencode(path), parameters):
         raise EdgelmError(f"{path}: llama.cpp could not quantise to {kind}. Is there room on the disk?")
 
@@ -99,7 +119,8 @@ def _write_tokenizer(writer, gguf, tokenizer: TextTokenizer) -> None:  # type: i
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def _tensor_name(name: str) -> str:
+def tensor_name(name: str) -> str:
+    """llama.cpp's name for a tensor of a transformers model."""
     if name.startswith("model.layers."):
         _, _, number, inner = name.removesuffix(".weight").split(".", 3)
         return f"blk.{number}.{LAYER_TENSORS[inner]}.weight"

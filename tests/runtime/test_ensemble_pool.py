@@ -55,6 +55,10 @@ def test_no_model_has_a_veto() -> None:
         model = Ensemble([certain, cheap], [1, 0.5])
         assert model.label([TEXT]) == [["c"]]
         assert np.isfinite(model.scores([TEXT])[0]).all()
+    unknown = Ensemble([Sure(["a", "b", "c"], [[0.3, 0.3, 0.4]]), Sure(["a", "b"], [[0.9, 0.1]])], [1, 1])
+    np.testing.assert_allclose(
+        unknown.scores([TEXT])[0], [[0.27 / 0.34, 0.03 / 0.34, 0.04 / 0.34]], rtol=1e-5
+    )
 
 
 def test_tags_of_spans_are_decided_together() -> None:
