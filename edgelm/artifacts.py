@@ -36,7 +36,7 @@ CLOCKED = {PROVENANCE, "speed.jsonl", "curve.html", "tensorboard"}
 """Files and folders that say when and how fast: two equal runs differ in them."""
 RECORDED_PACKAGES = (
     "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",
-    "llama-cpp-python", "scikit-learn", "sklearn-crfsuite", "safetensors", "peft",
+    "llama-cpp-python", "scikit-learn", "scipy", "sklearn-crfsuite", "safetensors", "peft",
 )  # fmt: skip
 
 

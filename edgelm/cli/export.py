@@ -30,11 +30,11 @@ def export(
         _export_small(model, kind, output, to, Progress(quiet=quiet))
         return
     require("torch", "train")
-    from edgelm.export.ensemble import labels
+    from edgelm.export.ensemble import is_labeller
     from edgelm.export.export import artifact_name
     from edgelm.export.export import export as work
 
-    if labels(model):
+    if is_labeller(model):
         _export_labeller(model, output, to, Progress(quiet=quiet))
         return
     found = work(model, output, to, progress=Progress(quiet=quiet))
@@ -82,4 +82,5 @@ def _export_labeller(model: Path, output: Path, formats: list[str], progress: "P
         ]
         for name, one in found.items()
     ]
-    print_table(["file", "MB", "logits differ by", "same labels"], rows, "Verified against PyTorch float32")
+    header = ["file", "MB", "logits differ by", "same labels"]
+    print_table(header, rows, "The head, verified against PyTorch float32")

@@ -47,8 +47,8 @@ def finetune(
         Literal["full", "lora", "head", "ensemble", "linear", "crf", "auto"],
         typer.Option(
             help="full: all weights, the model writes the answer. lora: a small adapter does. head: it "
-            "labels a text or each word. linear, crf: no decoder, seconds. ensemble: one of these and a head "
-            "together. auto: the smallest that is good."
+            "labels a text or each word. linear, crf: no decoder, seconds. ensemble: head and linear or crf "
+            "decide together. auto: the smallest that is good."
         ),
     ] = "full",
     regime: Annotated[
@@ -94,7 +94,10 @@ def finetune(
         float, typer.Option(help="How often its examples are seen at most; 0 any.", rich_help_panel=REGIMES)
     ] = 0.0,
     both_ways: Annotated[
-        bool, typer.Option("--both-ways", help="With a head: words see what comes after them.")
+        bool,
+        typer.Option(
+            "--both-ways", help="With a head, also in an ensemble: words see what comes after them."
+        ),
     ] = False,
     rank: Annotated[int, typer.Option(help="Of the adapter.")] = 16,
     alpha: Annotated[int, typer.Option(help="The adapter's part is scaled by alpha / rank.")] = 32,

@@ -44,7 +44,7 @@ def report(found: Found) -> None:
             _report_candidates(folder, figures)
         elif "alone" in figures:
             alone = ", ".join(f"{name} {score:.3f}" for name, score in figures["alone"].items())
-            print(f"{folder or 'Together'}, of which alone: {alone}.")
+            print(f"{folder + ', alone' if folder else 'Alone'}: {alone}.")
 
 
 def _report_seeds(found: Found) -> None:

@@ -27,11 +27,11 @@ def for_backend(model: Path, backend: str, folder: Path, progress: Progress | No
     if here != "torch":
         runs = f"is a model for {here}" if here else "needs no backend"
         raise BadInput(f"{runs}, and cannot be run in {backend}", file=model, remedy="leave --backend out")
-    from edgelm.export.ensemble import export_labeller, labels
+    from edgelm.export.ensemble import export_labeller, is_labeller
     from edgelm.export.export import artifact_name, export
 
     name = FORMATS[backend]
-    if not labels(model):
+    if not is_labeller(model):
         export(model, folder, [name], progress=progress)
     elif backend == "onnx":
         export_labeller(model, folder, [name], progress=progress)

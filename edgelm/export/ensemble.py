@@ -16,7 +16,7 @@ from edgelm.progress import Progress
 from edgelm.runtime.ensemble import HEAD, MODEL_TYPE, ensemble_config, read_parts
 
 
-def labels(model: Path) -> bool:
+def is_labeller(model: Path) -> bool:
     """Whether a directory holds a decoder that labels, alone or in an ensemble."""
     return model_type(model) == MODEL_TYPE or read_head(model) is not None
 

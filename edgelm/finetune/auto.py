@@ -132,7 +132,7 @@ def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None 
             "interval": scores["interval"],
             "seconds": round(seconds_of(models[name]), 1),
             "bytes": sum(
-                size for file, size in provenance["outputs"].items() if Path(file).name not in BESIDE
+                size for file, size in provenance["outputs"].items() if BESIDE.isdisjoint(Path(file).parts)
             ),
         }
         if name != best:

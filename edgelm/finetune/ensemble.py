@@ -1,7 +1,7 @@
 """`edgelm finetune --method ensemble`: a head and the cheap model of its task, weighed to decide together."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
 from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.head import finetune_head, true_labels
-from edgelm.finetune.small import finetune_small
+from edgelm.finetune.small import SUITS, Method, finetune_small
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
 from edgelm.progress import Progress
@@ -19,10 +19,10 @@ from edgelm.runtime import load_labeller
 from edgelm.runtime.base import log_softmax
 from edgelm.runtime.ensemble import HEAD, ensemble_config, log_scores
 from edgelm.runtime.labeller import LabelModel
-from edgelm.tasks.classification import Classification
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
-from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
+
+PRIOR = 1.0
 
 
 def finetune_ensemble(
@@ -118,18 +118,19 @@ def finetune_ensemble(
     return found
 
 
-def cheap_method(task: Task[Any]) -> Literal["linear", "crf"]:
+def cheap_method(task: Task[Any]) -> Method:
     """The method without a decoder that suits a task.
 
     Raises:
         BadInput: none does, as it asks for text.
     """
-    if not isinstance(task, Classification | Tagging):
-        raise BadInput(
-            f"'{task.name}' asks for text, and this method is for labels",
-            remedy="use --method full or lora, and edgelm evaluate, which sets it beside baselines",
-        )
-    return "linear" if isinstance(task, Classification) else "crf"
+    for method, family in SUITS.items():
+        if isinstance(task, family):
+            return method
+    raise BadInput(
+        f"'{task.name}' has neither labels nor tags, and only methods for these are weighed or compared",
+        remedy="use --method full or lora, and edgelm evaluate, which sets it beside baselines",
+    )
 
 
 def validation_of(task: Task[Any], languages: list[str] | None) -> list[Any]:
@@ -150,7 +151,9 @@ def weigh(models: list[LabelModel], examples: list[Labelled | Tagged]) -> list[f
 
 
 def fit_weights(logs: np.ndarray, truth: np.ndarray) -> list[float]:
-    """Weights of the greatest likelihood, a convex problem with one number a model.
+    """Weights of the greatest likelihood, a convex problem with one number a model (stacking: Wolpert, 1992).
+
+    As if there were `PRIOR` items more that speak for equal weights, or a few easy ones would make them huge.
 
     Args:
         logs: float [models, N, labels].
@@ -165,7 +168,10 @@ def fit_weights(logs: np.ndarray, truth: np.ndarray) -> list[float]:
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         pooled = log_softmax(np.tensordot(weights, logs, 1))
         expected = (np.exp(pooled) * logs).sum(-1)
-        return -pooled[rows, truth].mean(), (expected - right).mean(1)
+        away = weights - start
+        prior = PRIOR / (len(truth) + PRIOR)
+        gradient = (expected - right).mean(1) + 2 * prior * away
+        return -pooled[rows, truth].mean() + prior * float(away @ away), gradient
 
     start = np.full(len(logs), 1 / len(logs))
     found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(logs), method="L-BFGS-B")

@@ -84,7 +84,7 @@ def finetune(
     def work(partial: Path) -> dict[str, Any]:
         decoder = load_model(model)
         shape = decoder.config
-        examples = {task.name: task.teach(task.examples("train", codes_of[task.name])) for task in tasks}
+        examples = {task.name: task.examples("train", codes_of[task.name]) for task in tasks}
         held_out = {task.name: task.validation(languages_in(examples[task.name])) for task in tasks}
         check_judged(config, any(held_out.values()))
         count = sum(map(len, examples.values()))

@@ -44,12 +44,13 @@ class Training:
 
 
 def seconds_of(folder: Path) -> float:
-    """What a training took, all its beginnings together where it was interrupted."""
+    """What a training took, all its beginnings together where it was interrupted, and those of its parts."""
     last = float((artifacts.read_provenance(folder) or {})["seconds"])
     speed = folder / "speed.jsonl"
     lines = speed.read_text(encoding="utf-8").splitlines() if speed.exists() else []
     noted = [json.loads(line).get("seconds", 0.0) for line in lines[-1:]]
-    return max([last, *noted])
+    parts = sum(seconds_of(part.parent) for part in folder.glob(f"*/{artifacts.PROVENANCE}"))
+    return max([last, parts, *noted])
 
 
 def main_score(scores: dict[str, Any]) -> float:

@@ -23,7 +23,7 @@ from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
 
 Method = Literal["linear", "crf"]
-SUITS = {"linear": Classification, "crf": Tagging}
+SUITS: dict[Method, type[Task[Any]]] = {"linear": Classification, "crf": Tagging}
 
 
 def finetune_small(

@@ -215,10 +215,10 @@ class Decoder(nn.Module):
                 torch._dynamo.mark_dynamic(starts, 0)
         elif past and tokens.shape[1] > 1:
             mask = positions[:, None] >= torch.arange(start + tokens.shape[1], device=tokens.device)[None, :]
-        if self.token_dropout and self.training:
-            x = x * (torch.rand(tokens.shape, device=x.device) >= self.token_dropout)[..., None]
         if self.noise and self.training:
             x = x + self._noise(x, starts)
+        if self.token_dropout and self.training:
+            x = x * (torch.rand(tokens.shape, device=x.device) >= self.token_dropout)[..., None]
         cache: Cache = []
         for number, layer in enumerate(self.model.layers):
             if self.training:

@@ -9,6 +9,7 @@ from edgelm.errors import BadInput
 
 Kind = Literal["sequence", "token"]
 Pooling = Literal["last", "mean"]
+POOLINGS: dict[str, Pooling] = {"last": "last", "mean": "mean"}
 ARCHITECTURES: dict[Kind, str] = {
     "sequence": "LlamaForSequenceClassification",
     "token": "LlamaForTokenClassification",
@@ -87,7 +88,7 @@ def read_head(directory: Path) -> HeadConfig | None:
             bool(own["both_ways"]),
             str(own["scheme"]),
             bool(own.get("marks_inside", False)),
-            "mean" if own.get("pooling") == "mean" else "last",
+            POOLINGS[own.get("pooling", "last")],
         )
     except (KeyError, TypeError) as error:
         raise BadInput(

@@ -42,7 +42,8 @@ class OnnxLabeller(HeadModel):
                 file=directory / GRAPH,
                 remedy="export the model again",
             )
-        return cls(engine, tokenizer, head, config.context, f"ONNX {directory.name}", directory / GRAPH)
+        name = (directory.parent if directory.name == "head" else directory).name  # of an ensemble
+        return cls(engine, tokenizer, head, config.context, f"ONNX {name}", directory / GRAPH)
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         found: list[np.ndarray] = [np.empty(0)] * len(sequences)

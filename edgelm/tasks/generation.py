@@ -6,7 +6,7 @@ text), and sentence pairs in two languages, read in both directions (translation
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from edgelm.tasks.description import Description
 from edgelm.tasks.examples import Pair
 from edgelm.tasks.pairs import Key, SentencePair, read_pairs, split_pairs
 from edgelm.tasks.records import Report, read_lines, refuse
-from edgelm.tasks.slots import SLOT, delexicalise, fill
+from edgelm.tasks.slots import delexicalise, fill
 from edgelm.tasks.task import SPLITS, Task
 
 HELD_OUT = {"validation": 0.1, "test": 0.1}
@@ -98,23 +98,6 @@ class Generation(Task[Pair]):
     def answer(self, example: Pair, native: bool = False) -> str:
         first = example.references[0]
         return delexicalise(first, example.parts, self.slots) if self.slots else first
-
-    def teach(self, examples: Sequence[Pair]) -> list[Pair]:
-        """With slots, only examples whose answers have as many as any with the same other parts.
-
-        Where a sentence names a part in other words a model would learn to make up such words.
-        """
-        if not self.slots:
-            return list(examples)
-        counts = [len({slot[1] for slot in SLOT.finditer(self.answer(one))}) for one in examples]
-        others = [
-            tuple(part for name, part in one.parts.items() if name not in self.slots) for one in examples
-        ]
-        most: dict[tuple[str, ...], int] = {}
-        for kind, count in zip(others, counts, strict=True):
-            most[kind] = max(count, most.get(kind, 0))
-        rows = zip(examples, others, counts, strict=True)
-        return [one for one, kind, count in rows if count == most[kind]]
 
     def finish(self, text: str, example: Pair) -> str:
         return fill(text, {name: example.parts[name] for name in self.slots})
@@ -252,6 +235,8 @@ class Generation(Task[Pair]):
         parts = re.findall(r"\{([a-z_]+)\}", pattern)
         description.template("pattern", pattern, parts)
         slots = description.texts("slots")
+        if slots and (pairs or not parts):
+            raise description.error("slots", "are parts of a 'pattern'", "write one, or leave them out")
         description.known_names("slots", slots, parts)
         found: dict[str, Any] = {
             "pairs": pairs,

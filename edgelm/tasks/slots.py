@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 SLOT = re.compile(r"\{([a-z_]+)(?::([a-z]+))?\}")
-HOLE = re.compile(r"(\{[a-z_]+(?::[a-z]+)?\})")
 WHOLE = "whole"
 
 
@@ -26,7 +25,12 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def delexicalise(sentence: str, parts: Mapping[str, str], names: Sequence[str]) -> str:
-    """The sentence with a slot for each place that holds one of these parts, letters of any case."""
+    """The sentence with a slot for each place that holds one of these parts, letters of any case.
+
+    A sentence that has something like a slot in it stays as it is.
+    """
+    if SLOT.search(sentence):
+        return sentence
     for name in sorted(names, key=lambda name: -len(parts[name])):
         for form, write in FORMS.items():
             words = [re.escape(word) for word in re.split(r"[\s_-]+", write(parts[name])) if word]
@@ -38,12 +42,19 @@ def delexicalise(sentence: str, parts: Mapping[str, str], names: Sequence[str]) 
                 edge = r"\b", r"\b"
             pattern = re.compile(edge[0] + r"[\s_-]+".join(words) + edge[1], re.IGNORECASE)
             slot = f"{{{name}}}" if form == WHOLE else f"{{{name}:{form}}}"
-            pieces = HOLE.split(sentence)
-            changed = [piece if at % 2 else pattern.sub(slot, piece) for at, piece in enumerate(pieces)]
-            if changed != pieces:
-                sentence = "".join(changed)
+            changed = _outside_slots(pattern, slot, sentence)
+            if changed != sentence:
+                sentence = changed
                 break
     return sentence
+
+
+def _outside_slots(pattern: re.Pattern[str], slot: str, sentence: str) -> str:
+    found, end = "", 0
+    for here in SLOT.finditer(sentence):
+        found += pattern.sub(slot, sentence[end : here.start()]) + here[0]
+        end = here.end()
+    return found + pattern.sub(slot, sentence[end:])
 
 
 def fill(text: str, parts: Mapping[str, str]) -> str:

@@ -77,10 +77,6 @@ class Task(Generic[One]):
         """What a generating model has to write; `native`: in the example's language, if there is a word."""
         raise NotImplementedError
 
-    def teach(self, examples: Sequence[One]) -> list[One]:
-        """Those of the training examples that a generating model is to learn from."""
-        return list(examples)
-
     def finish(self, text: str, example: One) -> str:
         """What a model means by the answer it wrote."""
         return text

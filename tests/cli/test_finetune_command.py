@@ -174,7 +174,7 @@ def test_what_two_models_score_alone(tmp_path: Path, edgelm: Run, tiny_model_dir
     code, said, err = edgelm(*given, "-o", tmp_path / "out")
     assert (code, err) == (0, "")
     alone = json.loads((tmp_path / "out" / "edgelm.json").read_text(encoding="utf-8"))["results"]["alone"]
-    assert f"Together, of which alone: linear {alone['linear']:.3f}, head {alone['head']:.3f}." in said
+    assert f"Alone: linear {alone['linear']:.3f}, head {alone['head']:.3f}." in said
 
 
 def bio(count: int) -> str:
@@ -227,3 +227,16 @@ def test_a_model_is_evaluated_in_the_languages_it_learnt(tmp_path: Path, edgelm:
     edgelm("evaluate", model, "topic", "--languages", "eng", "-o", out, "-q")
     found = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert {one["language"] for one in found} == {"eng"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "earns"), [("crf", "does not earn"), ("head", "earns"), ("ensemble", "earns")]
+)
+def test_what_earns_its_megabytes(capsys: pytest.CaptureFixture[str], chosen: str, earns: str) -> None:
+    from edgelm.cli.finetune_tables import report
+
+    one = {"score": 0.5, "interval": [0.4, 0.6], "seconds": 1.0, "bytes": 10}
+    report({"": {"tasks": {}, "chosen": chosen, "candidates": {chosen: one}}})
+    assert f"The language model {earns} its megabytes; the model is the one of --method {chosen}." in (
+        capsys.readouterr().out
+    )

@@ -113,7 +113,7 @@ def test_worse_by_no_more_than_chance_is_good_enough() -> None:
 
 
 def test_what_cannot_be_compared(tmp_path: Path, base_model: Path, task_file: Path) -> None:
-    with pytest.raises(BadInput, match="'instructions' asks for text"):
+    with pytest.raises(BadInput, match="'instructions' has neither labels nor tags"):
         finetune_auto(base_model, load_task("instructions"), tmp_path / "out", config=POOR)
     value = json.loads(task_file.read_text(encoding="utf-8"))
     blind = task_file.with_name("blind.yaml")

@@ -10,8 +10,10 @@ import pytest
 from edgelm.errors import BadInput
 from edgelm.evaluate.backend import for_backend
 from edgelm.evaluate.evaluate import evaluate
+from edgelm.finetune import ensemble
 from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.ensemble import finetune_ensemble, fit_weights
+from edgelm.finetune.repeat import seconds_of
 from edgelm.runtime import load_labeller
 from edgelm.runtime.base import log_softmax
 from edgelm.runtime.ensemble import read_parts
@@ -32,8 +34,35 @@ def test_weights_are_those_of_the_greatest_likelihood() -> None:
     first, second = fit_weights(logs, truth)
     assert first == pytest.approx(2, abs=0.06)
     assert 0 <= second < 0.05
-    assert fit_weights(np.stack([useful, -useful]), truth)[1] == 0  # what is always wrong gets no say
+    misleading = noise - 0.5 * useful
+    assert fit_weights(np.stack([noise, misleading - noise]), truth)[1] == 0  # always wrong: no say
     assert fit_weights(logs[::-1], truth) == pytest.approx([second, first], abs=1e-3)
+
+
+def test_few_items_decide_little() -> None:
+    right = np.log(np.array([[0.6, 0.4]] * 10))
+    first, second = fit_weights(np.stack([right, np.log(np.full((10, 2), 0.5))]), np.zeros(10, dtype=int))
+    assert 0.5 < first < 10
+    assert second == pytest.approx(0.5, abs=1e-3)  # says nothing either way
+    wrong = np.stack([right[:, ::-1]] * 2)
+    assert max(fit_weights(wrong, np.zeros(10, dtype=int))) < 0.5
+
+
+def test_killed_between_the_parts_it_goes_on(
+    tmp_path: Path, base_model: Path, task_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = load_task(task_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble, "weigh", lambda models, examples: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            finetune_ensemble(base_model, task, tmp_path / "out", config=CONFIG)
+    assert not (tmp_path / "out").exists()
+    weights = tmp_path / ".out.partial" / "head" / "model.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    finetune_ensemble(base_model, task, tmp_path / "out", config=CONFIG)
+    assert (tmp_path / "out" / "head" / "model.safetensors").stat().st_mtime_ns == stamp
+    each = [seconds_of(tmp_path / "out" / name) for name in ("head", "linear")]
+    assert seconds_of(tmp_path / "out") >= sum(each)
 
 
 def test_two_models_in_one_folder(tmp_path: Path, base_model: Path, task_file: Path) -> None:
@@ -107,7 +136,7 @@ def sentences(tmp_path: Path) -> Path:
 
 
 def test_what_cannot_be_weighed(tmp_path: Path, base_model: Path, task_file: Path) -> None:
-    with pytest.raises(BadInput, match="'instructions' asks for text"):
+    with pytest.raises(BadInput, match="'instructions' has neither labels nor tags"):
         finetune_ensemble(base_model, load_task("instructions"), tmp_path / "out", config=POOR)
     value = json.loads(task_file.read_text(encoding="utf-8"))
     blind = task_file.with_name("unseen.yaml")

@@ -69,6 +69,15 @@ def test_tokens_are_dropped_in_training_only() -> None:
     assert torch.equal(read[0][~first], plain[~first])
 
 
+def test_a_dropped_token_has_no_noise() -> None:
+    model = made().train()
+    prepare(model, FinetuneConfig(steps=1, token_dropout=0.5, neftune=5.0))
+    read: list[torch.Tensor] = []
+    model.model.layers[0].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0]))
+    model.hidden(torch.randint(3, 40, (4, 64)))
+    assert 0.4 < float((read[0] == 0).all(-1).float().mean()) < 0.6
+
+
 def test_noise_is_neftunes_in_training_only() -> None:
     model = made()
     tokens = torch.arange(3, 15).reshape(1, 12)

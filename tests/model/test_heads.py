@@ -76,6 +76,23 @@ def test_a_text_is_labelled_by_the_mean_over_its_document(decoder: Decoder) -> N
     torch.testing.assert_close(model(tokens[:1, :6])[0][0], logits[0, :6], atol=1e-5, rtol=1e-5)
 
 
+def test_a_way_of_pooling_that_is_unknown_is_refused(
+    tmp_path: Path, decoder: Decoder, bytes_tokenizer: Path
+) -> None:
+    save_labeller(with_head(decoder, head("sequence")), bytes_tokenizer, tmp_path, "A card.\n")
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    for pooling, known in (("last", True), (None, True), ("max", False)):
+        own = {**config["edgelm"], "pooling": pooling}
+        if pooling is None:
+            del own["pooling"]  # as older ones were written
+        (tmp_path / "config.json").write_text(json.dumps({**config, "edgelm": own}))
+        if known:
+            assert read_head(tmp_path) == head("sequence")
+        else:
+            with pytest.raises(BadInput, match="describes a head without 'max'"):
+                read_head(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["sequence", "token"])
 @pytest.mark.parametrize("both_ways", [False, True])
 def test_what_is_saved_comes_back(

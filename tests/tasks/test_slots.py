@@ -1,6 +1,6 @@
 """Parts of a text as slots, and what a task makes of them."""
 
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from edgelm.tasks.task import load_task
         ("B", "C", "iBana B C", "iBana {entity} {value}"),
         ("value", "entity", "i-entity ye-value", "i-{value} ye-{entity}"),
         ("Bana", "Zodwa", "Akukho.", "Akukho."),
+        ("Bana", "Zodwa", "iBana ku{entity}", "iBana ku{entity}"),
     ],
 )
 def test_slots_stand_where_entity_and_value_stood(
@@ -44,13 +45,13 @@ def test_a_task_with_slots_and_without(tmp_path: Path) -> None:
     assert (task.answer(first), task.answer(second)) == ("i{entity} ino{value}.", "I{entity}: u{value}.")
     assert first.references == ("iBana inoZodwa.",)
     assert task.finish("u{value} {relation}", first) == "uZodwa {relation}"
-    third = replace(first, references=("Umlambo ngu{value}",), parts={**first.parts, "relation": "sea"})
-    worse = replace(first, references=("iBana inomlambo.",))
-    assert task.teach([first, worse, second, third]) == [first, second, third]
     plain = load_task(write_triples(tmp_path / "plain", []))
     assert plain.answer(first) == "iBana inoZodwa."
     assert plain.finish("u{value}", first) == "u{value}"
-    assert plain.teach([first, worse]) == [first, worse]
     assert plain.config() != task.config()
     with pytest.raises(BadInput, match=r"key 'slots': 'colour' is not known\. Known: entity,"):
         load_task(write_triples(tmp_path / "other", ["colour"]))
+    value = json.loads(write_triples(tmp_path / "third").read_text(encoding="utf-8"))
+    (tmp_path / "third" / "mood.yaml").write_text(json.dumps({**value, "pattern": None}))
+    with pytest.raises(BadInput, match="are parts of a 'pattern'"):
+        load_task(tmp_path / "third" / "mood.yaml")
