@@ -16,8 +16,15 @@ def export(
     output: Output,
     to: Annotated[
         list[str],
-        typer.Option(help="gguf:F32 gguf:F16 gguf:Q8_0 gguf:Q4_K_M onnx:fp32 onnx:int8; repeat for more."),
+        typer.Option(help="gguf:Q8_0, gguf:Q4_K_M, onnx:int8 or another of the formats; repeat for more."),
     ],
+    imatrix: Annotated[
+        str,
+        typer.Option(
+            help="Text that GGUF's quantisation weighs the weights by: a corpus, a folder of text, sample "
+            "for the embedded one, or none."
+        ),
+    ] = "sample",
     quiet: Quiet = False,
 ) -> None:
     """Write GGUF and ONNX files, each verified against the model it came from."""
@@ -37,20 +44,30 @@ def export(
     if is_labeller(model):
         _export_labeller(model, output, to, Progress(quiet=quiet))
         return
-    found = work(model, output, to, progress=Progress(quiet=quiet))
+    found = work(model, output, to, imatrix=imatrix, progress=Progress(quiet=quiet))
     rows = [
         [
             str(output / artifact_name(name)),
             f"{one['bytes'] / 1e6:.2f}",
             f"{one['kl']:.1e}",
+            *_worst(one["languages"]),
             f"{one['top1']:.3f}",
             f"{one['greedy']:.2f}",
         ]
         for name, one in found.items()
     ]
-    print_table(
-        ["file", "MB", "KL", "same top token", "same greedy text"], rows, "Verified against PyTorch float32"
-    )
+    header = ["file", "MB", "KL", "bits per byte", "most in", "same top token", "same greedy text"]
+    print_table(header, rows, "Verified against PyTorch float32")
+    print(f"each language: {output}/verification.json")
+
+
+def _worst(languages: dict[str, dict[str, float]]) -> tuple[str, str]:
+    """By how much bits per byte rise on the mean of languages, and where they rise most."""
+    rises = {code: one["bits_per_byte"] - one["bits_per_byte_before"] for code, one in languages.items()}
+    if not rises:
+        return "-", "-"
+    worst = max(rises, key=lambda code: rises[code])
+    return f"{sum(rises.values()) / len(rises):+.3f}", f"{worst} {rises[worst]:+.3f}"
 
 
 def _export_small(model: Path, kind: str, output: Path, formats: list[str], progress: "Progress") -> None:

@@ -1,17 +1,26 @@
 """`edgelm export`: a model directory to files for a device, each verified before it counts as written."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgelm import artifacts
 from edgelm.errors import BadInput
+from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
 from edgelm.progress import Progress
 from edgelm.runtime.torch import TorchModel
+
+EXACT = ("gguf:F32", "gguf:F16", "gguf:BF16", "gguf:Q8_0")
+"""Formats that no importance matrix changes."""
+WEIGHED = tuple(f"gguf:{kind}" for kind in ("IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS"))
+"""Formats that llama.cpp does not write without one."""
+IMATRIX = "imatrix.gguf"
 
 
 def artifact_name(name: str) -> str:
@@ -21,9 +30,18 @@ def artifact_name(name: str) -> str:
 
 
 def export(
-    model: Path, output: Path, formats: Sequence[str], *, progress: Progress | None = None
+    model: Path,
+    output: Path,
+    formats: Sequence[str],
+    *,
+    imatrix: str | Path = "sample",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Export a model directory to `formats` into `output`; returns the verification of each.
+
+    Args:
+        imatrix: text that quantisation to GGUF weighs the weights by (`edgelm.export.importance`): a corpus,
+            a file or folder of text, `sample` for the embedded one, or `none`.
 
     Raises:
         BadInput: unknown format, or `model` is no model directory.
@@ -36,6 +54,9 @@ def export(
     formats = list(dict.fromkeys(formats))
     limits = {name: asdict(get_bound(name)) for name in formats}
     families = {name.split(":")[0] for name in formats}
+    weighed = imatrix != "none" and any(name.startswith("gguf:") and name not in EXACT for name in formats)
+    if imatrix == "none" and (poor := [name for name in formats if name in WEIGHED]):
+        raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --imatrix none out")
     if "gguf" in families:
         require("gguf", "export")
         require("llama_cpp", "gguf")
@@ -48,42 +69,55 @@ def export(
             if leftover.name != ".digest":
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         reference = TorchModel.open(model)
+        importance: dict[str, np.ndarray] = {}
+        if weighed:
+            source = None if imatrix == "sample" else Path(imatrix)
+            texts = calibration_texts(source)
+            with progress.track(len(texts), "measuring what weights matter") as step:
+                found = measure(model, texts, step=step)
+            write_importance(found, partial / IMATRIX)
+            importance = found.means
         (partial / "onnx").mkdir()
-        found = {}
+        figures = {}
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
                 artifact = partial / artifact_name(name)
-                _write(model, partial, name)
+                _write(model, partial, name, importance)
                 check_size(artifact, name, reference.model.config.parameters, reference.vocab_size)
-                found[name] = verify(reference, model, artifact, name)
+                figures[name] = verify(reference, model, artifact, name)
                 step(1, name)
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
         if not any((partial / "onnx").iterdir()):
             (partial / "onnx").rmdir()
-        artifacts.write_json(partial / "verification.json", found)
-        return found
+        artifacts.write_json(partial / "verification.json", figures)
+        return figures
 
+    corpus = [Path(imatrix)] if weighed and imatrix != "sample" else []
     provenance, _ = artifacts.build(
-        output, command="export", config={"formats": limits}, inputs=[model], work=work
+        output,
+        command="export",
+        config={"formats": limits, "imatrix": TOKENS if weighed else 0},
+        inputs=[model, *corpus],
+        work=work,
     )
     return provenance["results"]
 
 
-def _write(model: Path, partial: Path, name: str) -> None:
+def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:
     """Write one format; what it is quantised from is made once and kept in `.scratch`."""
     family, kind = name.split(":")
     scratch = partial / ".scratch"
     scratch.mkdir(exist_ok=True)
     artifact = partial / artifact_name(name)
     if family == "gguf":
-        from edgelm.export.gguf import quantize_gguf, write_gguf
+        from edgelm.export.gguf import FILE_TYPES, quantize_gguf, write_gguf
 
-        if kind in ("F32", "F16"):
+        if kind in FILE_TYPES:
             write_gguf(model, artifact, kind)
             return
         if not (scratch / "model-F32.gguf").exists():
             write_gguf(model, scratch / "model-F32.gguf", "F32")
-        quantize_gguf(scratch / "model-F32.gguf", artifact, kind)
+        quantize_gguf(scratch / "model-F32.gguf", artifact, kind, importance)
     else:
         from edgelm.export.onnx import quantize_onnx, write_onnx
 

@@ -19,6 +19,8 @@ from edgelm.tokenizer.text import TextTokenizer
 PRE_TOKENIZER = "smollm"  # llama.cpp's name for: single digits, then ByteLevel
 MIXED = {"Q3_K_XL": "Q3_K_L", "Q4_K_L": "Q4_K_M", "Q5_K_L": "Q5_K_M"}
 """Kinds by the name that people give them: the embedding, which is the head too, stays at Q8_0."""
+FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
+"""llama.cpp's numbers for files that are not quantised."""
 LAYER_TENSORS = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -33,7 +35,7 @@ LAYER_TENSORS = {
 
 
 def write_gguf(model: Path, path: Path, kind: str) -> None:
-    """Write a model directory as one GGUF file of type `F32` or `F16` (norms stay F32).
+    """Write a model directory as one GGUF file of type `F32`, `F16` or `BF16` (norms stay F32).
 
     Raises:
         BadInput: the directory is no model.
@@ -44,14 +46,17 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
     writer = gguf.GGUFWriter(path, "llama")
     _write_metadata(writer, gguf, config, tokenizer, kind)
     _write_tokenizer(writer, gguf, tokenizer)
-    wide = np.float16 if kind == "F16" else np.float32
+    wide = getattr(gguf.GGMLQuantizationType, kind)
     for name, weight in load_file(model / "model.safetensors").items():
         weight = weight.astype(np.float32)
         if name.endswith("q_proj.weight"):
             weight = _interleave(weight, config.heads)
         elif name.endswith("k_proj.weight"):
             weight = _interleave(weight, config.kv_heads)
-        writer.add_tensor(tensor_name(name), weight.astype(wide if weight.ndim == 2 else np.float32))
+        if weight.ndim == 1:
+            writer.add_tensor(tensor_name(name), weight)
+        else:
+            writer.add_tensor(tensor_name(name), gguf.quantize(weight, wide), raw_dtype=wide)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -97,7 +102,7 @@ def _write_metadata(writer, gguf, config: ModelConfig, tokenizer: TextTokenizer,
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if kind == "F16" else gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(FILE_TYPES[kind])
 
 
 def _write_tokenizer(writer, gguf, tokenizer: TextTokenizer) -> None:  # type: ignore[no-untyped-def]

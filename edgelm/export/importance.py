@@ -13,15 +13,20 @@ import numpy as np
 import torch
 
 from edgelm.errors import BadInput
+from edgelm.evaluate.bits_per_byte import corpus_texts
 from edgelm.export.gguf import tensor_name
+from edgelm.export.verify import LOGIT_DOCUMENTS
 from edgelm.extras import require
 from edgelm.model.decoder import Decoder, Linear
 from edgelm.model.directory import load_model
 from edgelm.progress import Step
 from edgelm.tokenizer.text import TextTokenizer
+from edgelm.tokenizer.texts import is_corpus, read_source, sample_texts
 
-TOKENS = 8192
+TOKENS = 4096
 """Of each language; less text comes once."""
+BYTES = 8
+"""A token has fewer on the mean."""
 SUMS, COUNTS = ".in_sum2", ".counts"
 """What llama.cpp calls the two arrays of a matrix."""
 
@@ -37,6 +42,19 @@ class Importance:
     @property
     def means(self) -> dict[str, np.ndarray]:
         return {name: sums / self.tokens for name, sums in self.sums.items()}
+
+
+def calibration_texts(source: Path | None) -> dict[str, list[str]]:
+    """Documents by language: of a corpus's training text, of files, or those of the embedded sample that no
+    export is verified on."""
+    if source is None:
+        return {code: texts[LOGIT_DOCUMENTS:] for code, texts in sample_texts().items()}
+    if is_corpus(source):
+        return corpus_texts(source, "train", TOKENS * BYTES)
+    found: dict[str, list[str]] = {}
+    for code, text in read_source(source):
+        found.setdefault(code, []).append(text)
+    return found
 
 
 @torch.inference_mode()

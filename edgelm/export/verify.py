@@ -1,6 +1,8 @@
 """Proof of what an export lost: token ids, logits and greedy continuations against PyTorch in float32."""
 
 import contextlib
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import yaml
 
 from edgelm import resources
 from edgelm.errors import BadInput, EdgelmError
+from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.runtime import load
 from edgelm.runtime.base import LanguageModel, log_softmax
 from edgelm.tokenizer.text import TextTokenizer
@@ -17,16 +20,9 @@ from edgelm.tokenizer.texts import sample_texts
 
 LOGIT_DOCUMENTS = 3  # of each language
 GREEDY_TOKENS = 16
-TRICKY = (
-    "2026-11-22, R1 234,50 no 07:30",
-    "š ḓ ḽ ṅ ṋ ṱ ê ô ë",
-    "e\u0301 o\u0302 a\u0308 \u1e13\u0301",
-    "👩🏾‍🌾 🇿🇦 ½ ﬁ 漢字 العربية",
-    "<|eos|> <|user|> </s> [INST]",
-    "  two  spaces\n\nand\ttabs  ",
-    "a" * 300,
-    "uku-" * 60 + "ngenakwenzeka",
-)
+OTHER = "other"
+STRINGS = 1000
+"""Made from each language's documents, to be cut into the same tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,8 @@ def bounds() -> dict[str, Bound]:
 
 
 def verification_texts() -> dict[str, list[str]]:
-    """Every document of the embedded sample by language, and strings that tokenizers trip over."""
-    return {**sample_texts(), "tricky": list(TRICKY)}
+    """Every document of the embedded sample by language, and under `OTHER` what tokenizers trip over."""
+    return {**sample_texts(), OTHER: list(TRICKY)}
 
 
 def verify(reference: LanguageModel, directory: Path, artifact: Path, name: str) -> dict[str, Any]:
@@ -65,29 +61,19 @@ def verify(reference: LanguageModel, directory: Path, artifact: Path, name: str)
     bound, texts = bounds()[name], verification_texts()
     with contextlib.closing(load(artifact)) as exported:
         checked = _check_tokens(exported, TextTokenizer(directory), artifact, texts)
-        divergences, agreements, farthest, largest = [], [], [], []
-        greedy = []
-        for documents in texts.values():
-            for text in documents[:LOGIT_DOCUMENTS]:
-                ids = [reference.bos, *reference.tokenize(text)][: reference.context]
-                ours, theirs = reference.session().feed(ids), exported.session().feed(ids)
-                p, q = log_softmax(ours), log_softmax(theirs)
-                divergences.append((np.exp(p) * (p - q)).sum(axis=-1))
-                agreements.append(p.argmax(axis=-1) == q.argmax(axis=-1))
-                largest.append(np.abs(ours - theirs).max(axis=-1))
-                farthest.append(largest[-1] / ours.std(axis=-1))
-            start = [reference.bos, *reference.tokenize(documents[0])[:16]]
-            greedy.append(_common(_continue(reference, start), _continue(exported, start)))
+        each = {code: _compare(reference, exported, own[:LOGIT_DOCUMENTS]) for code, own in texts.items()}
+    total = _Compared.of(each.values())
     found: dict[str, Any] = {
         "format": name,
         "strings_with_equal_tokens": checked,
-        "kl": max(float(np.concatenate(divergences).mean()), 0.0),
-        "logits": float(np.concatenate(farthest).max()),
-        "top1": float(np.concatenate(agreements).mean()),
-        "greedy": float(np.mean(greedy)),
-        "largest_logit_difference": float(np.concatenate(largest).max()),
-        "positions": sum(map(len, agreements)),
+        "kl": max(float(total.divergence.mean()), 0.0),
+        "logits": float(total.farthest.max()),
+        "top1": float(total.same.mean()),
+        "greedy": float(np.mean([one.greedy for one in each.values()])),
+        "largest_logit_difference": float(total.largest.max()),
+        "positions": len(total.same),
         "bytes": _size(artifact),
+        "languages": {code: one.figures() for code, one in each.items() if code != OTHER},
     }
     within = {key: found[key] <= getattr(bound, key) for key in ("kl", "logits")}  # NaN is not
     within |= {key: found[key] >= getattr(bound, key) for key in ("top1", "greedy")}
@@ -100,6 +86,75 @@ def verify(reference: LanguageModel, directory: Path, artifact: Path, name: str)
             "Choose a format with more bits."
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What an export and its parent make of the same text, a number a position.
+
+    Attributes:
+        divergence: Kullback-Leibler, nats.
+        farthest: largest difference of a logit, in standard deviations of the parent's at that position.
+        largest: the same, as it is.
+        same: the likeliest token is the same.
+        nats: what each thinks of the tokens that follow [2, positions that have one].
+        bytes: UTF-8 bytes of these tokens.
+        greedy: share of a greedy continuation that is the same from its start.
+    """
+
+    divergence: np.ndarray
+    farthest: np.ndarray
+    largest: np.ndarray
+    same: np.ndarray
+    nats: np.ndarray
+    bytes: int
+    greedy: float
+
+    @classmethod
+    def of(cls, parts: Iterable["_Compared"], greedy: float = 0.0) -> "_Compared":
+        parts = list(parts)
+        return cls(
+            np.concatenate([one.divergence for one in parts]),
+            np.concatenate([one.farthest for one in parts]),
+            np.concatenate([one.largest for one in parts]),
+            np.concatenate([one.same for one in parts]),
+            np.concatenate([one.nats for one in parts], axis=1),
+            sum(one.bytes for one in parts),
+            greedy,
+        )
+
+    def figures(self) -> dict[str, float]:
+        before, after = self.nats.sum(axis=1) / (math.log(2) * max(self.bytes, 1))
+        return {
+            "kl": max(float(self.divergence.mean()), 0.0),
+            "top1": float(self.same.mean()),
+            "bits_per_byte": round(float(after), 4),
+            "bits_per_byte_before": round(float(before), 4),
+        }
+
+
+def _compare(reference: LanguageModel, exported: LanguageModel, documents: Sequence[str]) -> _Compared:
+    """Read documents, each from its beginning as far as the context goes, and go on from the first one's."""
+    parts = []
+    for text in documents:
+        ids = [reference.bos, *reference.tokenize(text)][: reference.context]
+        ours, theirs = reference.session().feed(ids), exported.session().feed(ids)
+        p, q = log_softmax(ours), log_softmax(theirs)
+        largest = np.abs(ours - theirs).max(axis=-1)
+        rows = np.arange(len(ids) - 1)
+        parts.append(
+            _Compared(
+                (np.exp(p) * (p - q)).sum(axis=-1),
+                largest / ours.std(axis=-1),
+                largest,
+                p.argmax(axis=-1) == q.argmax(axis=-1),
+                -np.stack([one[rows, ids[1:]] for one in (p, q)]),
+                len(reference.detokenize(ids[1:]).encode("utf-8")),
+                0.0,
+            )
+        )
+    start = [reference.bos, *reference.tokenize(documents[0])[:16]]
+    return _Compared.of(parts, _common(_continue(reference, start), _continue(exported, start)))
 
 
 def check_size(artifact: Path, name: str, parameters: int, vocabulary: int) -> None:
@@ -132,15 +187,18 @@ def get_bound(name: str) -> Bound:
 def _check_tokens(
     exported: LanguageModel, tokenizer: TextTokenizer, artifact: Path, texts: dict[str, list[str]]
 ) -> int:
-    """How many texts there are; each must have the ids of `tokenizer.json`."""
+    """How many texts there are, those made from them included; each must have the ids of `tokenizer.json`."""
+    count = 0
     for code, documents in texts.items():
-        for text in documents:
-            if exported.tokenize(text) != tokenizer.encode(text):
+        strings = [*documents, *hard_strings(documents, STRINGS)]
+        for text, ids in zip(strings, tokenizer.encode_batch(strings), strict=True):
+            if exported.tokenize(text) != list(ids):
                 raise EdgelmError(
                     f"{artifact.name}: tokenises differently from tokenizer.json in '{code}': {text[:60]!r}. "
                     "The export is not usable; please report this text."
                 )
-    return sum(map(len, texts.values()))
+        count += len(strings)
+    return count
 
 
 def _size(artifact: Path) -> int:
