@@ -146,7 +146,8 @@ def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progr
     finetune(base, [chosen], model, config=settings, replay=corpus, progress=progress)
     release_memory()
     formats, missing = _available()
-    verification = export(model, exported, formats, progress=progress) if formats else {}
+    text = "sample" if source == "sample" else corpus
+    verification = export(model, exported, formats, imatrix=text, progress=progress) if formats else {}
 
     files = [model, *(exported / artifact_name(name) for name in formats)]
     places = [evaluation / file.relative_to(output).as_posix().replace("/", "-") for file in files]

@@ -5,12 +5,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
 
 from edgelm.errors import EdgelmError
 from edgelm.extras import require
+from edgelm.model.card import read_card, training_summary
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.runtime.llama import silence_llama_cpp
 from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
@@ -44,7 +46,7 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
     config = read_config(model)
     tokenizer = TextTokenizer(model)
     writer = gguf.GGUFWriter(path, "llama")
-    _write_metadata(writer, gguf, config, tokenizer, kind)
+    _write_metadata(writer, model, config, kind)
     _write_tokenizer(writer, gguf, tokenizer)
     wide = getattr(gguf.GGMLQuantizationType, kind)
     for name, weight in load_file(model / "model.safetensors").items():
@@ -90,8 +92,18 @@ def quantize_gguf(
         raise EdgelmError(f"{path}: llama.cpp could not quantise to {kind}. Is there room on the disk?")
 
 
-def _write_metadata(writer, gguf, config: ModelConfig, tokenizer: TextTokenizer, kind: str) -> None:  # type: ignore[no-untyped-def]
-    writer.add_name("edgelm")
+def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) -> None:
+    title, card = read_card(model)
+    writer.add_name(title or model.resolve().name)
+    writer.add_size_label(f"{config.parameters / 1e6:.1f}M")
+    if summary := training_summary(model):
+        writer.add_description(summary)
+    for key, add in (("license", writer.add_license), ("license_name", writer.add_license_name)):
+        if isinstance(card.get(key), str):
+            add(card[key])
+    for key, add in (("language", writer.add_languages), ("tags", writer.add_tags)):
+        if isinstance(card.get(key), list) and card[key]:
+            add([str(one) for one in card[key]])
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.layers)
@@ -105,7 +117,7 @@ def _write_metadata(writer, gguf, config: ModelConfig, tokenizer: TextTokenizer,
     writer.add_file_type(FILE_TYPES[kind])
 
 
-def _write_tokenizer(writer, gguf, tokenizer: TextTokenizer) -> None:  # type: ignore[no-untyped-def]
+def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer) -> None:
     content = json.loads(tokenizer.tokenizer.to_str())
     special = {token["id"] for token in content["added_tokens"] if token["special"]}
     vocabulary = sorted(tokenizer.tokenizer.get_vocab().items(), key=lambda item: item[1])

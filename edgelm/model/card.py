@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from edgelm.artifacts import read_provenance
 from edgelm.languages import load_languages
 from edgelm.model.config import ModelConfig
@@ -54,6 +56,33 @@ def card(name: str, metadata: Mapping[str, str | Sequence[str]], lines: Sequence
         elif value:  # in quotes: `no` is a language, and false where it stands bare
             front += [f"{key}:", *(f"- {json.dumps(one, ensure_ascii=False)}" for one in value)]
     return "\n".join(["---", *front, "---", "", f"# {name}", "", *lines, ""])
+
+
+def read_card(directory: Path) -> tuple[str, dict[str, Any]]:
+    """The title and the metadata of a model's card; nothing where it has none, or none that can be read."""
+    try:
+        _, front, text = (directory / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+        metadata = yaml.safe_load(front)
+    except (OSError, ValueError, yaml.YAMLError):
+        return "", {}
+    titles = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+    return next(iter(titles), ""), metadata if isinstance(metadata, dict) else {}
+
+
+def training_summary(directory: Path) -> str:
+    """In a sentence, what `edgelm.json` says of how a model was trained; empty where there is none."""
+    found = read_provenance(directory)
+    if found is None:
+        return ""
+    config, results = found.get("config", {}), found.get("results", {})
+    said = [f"edgelm {found.get('versions', {}).get('edgelm', '')} {found.get('command', '')}".strip()]
+    if tasks := [task["name"] for task in config.get("tasks", [])]:
+        said.append(f"on {', '.join(tasks)} ({config.get('method', 'full')})")
+    if "steps" in config and "batch" in config:
+        said.append(f"{config['steps']} steps of {config['batch']} sequences")
+    if mean := results.get("validation_bits_per_byte", {}).get("mean"):
+        said.append(f"{mean} bits per byte on validation text")
+    return ", ".join(said)
 
 
 def hub_languages(codes: Sequence[str]) -> list[str]:

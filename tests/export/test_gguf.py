@@ -1,6 +1,7 @@
 """What the GGUF files hold, read with the `gguf` package, and loaded by llama.cpp."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,46 @@ def test_chat_template_makes_the_prompt(model_dir: Path, export_dir: Path) -> No
 def test_writing_is_deterministic(tmp_path: Path, model_dir: Path, export_dir: Path) -> None:
     write_gguf(model_dir, tmp_path / "again.gguf", "F16")
     assert (tmp_path / "again.gguf").read_bytes() == (export_dir / "model-F16.gguf").read_bytes()
+
+
+def test_the_file_says_what_it_is(tmp_path: Path, model_dir: Path) -> None:
+    model = Path(shutil.copytree(model_dir, tmp_path / "a-model"))
+    (model / "README.md").unlink(missing_ok=True)
+    (model / "edgelm.json").unlink(missing_ok=True)
+    assert general(model, tmp_path / "bare.gguf") == {"name": "a-model", "size_label": "1.3M"}
+    front = {"license": "cc-by-4.0", "language": ["zu", "no"], "tags": ["edgelm"], "pipeline_tag": "x"}
+    (model / "README.md").write_text(
+        f"---\n{json.dumps(front)}\n---\n\n# A title\n\n# Another\n", encoding="utf-8"
+    )
+    config = {"method": "lora", "tasks": [{"name": "topic"}], "steps": 3, "batch": 2}
+    provenance = {
+        "command": "finetune",
+        "digest": "",
+        "versions": {"edgelm": "1.2"},
+        "config": config,
+        "results": {"validation_bits_per_byte": {"zul": 1.4, "mean": 1.5}},
+    }
+    (model / "edgelm.json").write_text(json.dumps(provenance), encoding="utf-8")
+    assert general(model, tmp_path / "said.gguf") == {
+        "name": "A title",
+        "size_label": "1.3M",
+        "license": "cc-by-4.0",
+        "languages": ["zu", "no"],
+        "tags": ["edgelm"],
+        "description": "edgelm 1.2 finetune, on topic (lora), 3 steps of 2 sequences, "
+        "1.5 bits per byte on validation text",
+    }
+    for damaged in ("no front matter", "---\n- a list\n---\n", "---\n{\n---\n"):
+        (model / "README.md").write_text(damaged, encoding="utf-8")
+        assert general(model, tmp_path / "damaged.gguf")["name"] == "a-model"
+
+
+def general(model: Path, path: Path) -> dict[str, object]:
+    write_gguf(model, path, "F16")
+    fields = GGUFReader(path).fields
+    said = {
+        key.removeprefix("general."): one.contents()
+        for key, one in fields.items()
+        if key.startswith("general.")
+    }
+    return {key: value for key, value in said.items() if key not in ("architecture", "file_type")}
