@@ -147,7 +147,7 @@ def _run_stages(output: Path, source: str, task: str, seed: int, progress: Progr
     release_memory()
     formats, missing = _available()
     text = "sample" if source == "sample" else corpus
-    verification = export(model, exported, formats, imatrix=text, progress=progress) if formats else {}
+    verification = export(model, exported, formats, text=text, progress=progress) if formats else {}
 
     files = [model, *(exported / artifact_name(name) for name in formats)]
     places = [evaluation / file.relative_to(output).as_posix().replace("/", "-") for file in files]

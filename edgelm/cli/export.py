@@ -1,11 +1,12 @@
 """`edgelm export`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgelm.cli.options import Output, Quiet, print_table
+from edgelm.cli.options import Output, Quiet, print_table, split_codes
 
 if TYPE_CHECKING:
     from edgelm.progress import Progress
@@ -18,13 +19,17 @@ def export(
         list[str],
         typer.Option(help="gguf:Q8_0, gguf:Q4_K_M, onnx:int8 or another of the formats; repeat for more."),
     ],
-    imatrix: Annotated[
+    text: Annotated[
         str,
         typer.Option(
             help="Text that GGUF's quantisation weighs the weights by: a corpus, a folder of text, sample "
             "for the embedded one, or none."
         ),
     ] = "sample",
+    languages: Annotated[
+        str | None,
+        typer.Option(help="Drop the tokens that these languages do not use in --text, as in zul,xho."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write GGUF and ONNX files, each verified against the model it came from."""
@@ -38,13 +43,14 @@ def export(
         return
     require("torch", "train")
     from edgelm.export.ensemble import is_labeller
-    from edgelm.export.export import artifact_name
+    from edgelm.export.export import PRUNING, artifact_name
     from edgelm.export.export import export as work
 
     if is_labeller(model):
         _export_labeller(model, output, to, Progress(quiet=quiet))
         return
-    found = work(model, output, to, imatrix=imatrix, progress=Progress(quiet=quiet))
+    codes = split_codes(languages) or ()
+    found = work(model, output, to, text=text, languages=codes, progress=Progress(quiet=quiet))
     rows = [
         [
             str(output / artifact_name(name)),
@@ -59,6 +65,8 @@ def export(
     header = ["file", "MB", "KL", "bits per byte", "most in", "same top token", "same greedy text"]
     print_table(header, rows, "Verified against PyTorch float32")
     print(f"each language: {output}/verification.json")
+    if codes:
+        _report_pruning(output / PRUNING)
 
 
 def _worst(languages: dict[str, dict[str, float]]) -> tuple[str, str]:
@@ -101,3 +109,19 @@ def _export_labeller(model: Path, output: Path, formats: list[str], progress: "P
     ]
     header = ["file", "MB", "logits differ by", "same labels"]
     print_table(header, rows, "The head, verified against PyTorch float32")
+
+
+def _report_pruning(path: Path) -> None:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        [what, f"{before:,.{places}f}", f"{after:,.{places}f}", f"{after / before - 1:+.0%}"]
+        for what, places, (before, after) in (
+            ("tokens", 0, found["tokens"]),
+            ("MB of weights in float32", 1, [size / 1e6 for size in found["bytes"]]),
+            ("tokens/s", 0, found["tokens_per_second"]),
+        )
+    ]
+    print_table(["what", "before", "after", "change"], rows, "Pruned")
+    for code, one in found["languages"].items():
+        alike, pieces = f"{one['alike']:.1%}", f"{one['pieces']:.3f}"
+        print(f"{code}: {alike} of held-out documents are cut alike, into {pieces} times the tokens")

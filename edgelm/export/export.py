@@ -11,6 +11,7 @@ import numpy as np
 from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
+from edgelm.export.prune import decode_speeds, held_out, prune, training_texts
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
 from edgelm.progress import Progress
@@ -20,7 +21,7 @@ EXACT = ("gguf:F32", "gguf:F16", "gguf:BF16", "gguf:Q8_0")
 """Formats that no importance matrix changes."""
 WEIGHED = tuple(f"gguf:{kind}" for kind in ("IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS"))
 """Formats that llama.cpp does not write without one."""
-IMATRIX = "imatrix.gguf"
+IMATRIX, PRUNING = "imatrix.gguf", "pruning.json"
 
 
 def artifact_name(name: str) -> str:
@@ -34,14 +35,17 @@ def export(
     output: Path,
     formats: Sequence[str],
     *,
-    imatrix: str | Path = "sample",
+    text: str | Path = "sample",
+    languages: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Export a model directory to `formats` into `output`; returns the verification of each.
 
     Args:
-        imatrix: text that quantisation to GGUF weighs the weights by (`edgelm.export.importance`): a corpus,
+        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`): a corpus,
             a file or folder of text, `sample` for the embedded one, or `none`.
+        languages: drop the tokens that these do not use in `text`, which is then a corpus or files; writes
+            `pruning.json` (`edgelm.export.prune`).
 
     Raises:
         BadInput: unknown format, or `model` is no model directory.
@@ -54,9 +58,14 @@ def export(
     formats = list(dict.fromkeys(formats))
     limits = {name: asdict(get_bound(name)) for name in formats}
     families = {name.split(":")[0] for name in formats}
-    weighed = imatrix != "none" and any(name.startswith("gguf:") and name not in EXACT for name in formats)
-    if imatrix == "none" and (poor := [name for name in formats if name in WEIGHED]):
-        raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --imatrix none out")
+    weighed = text != "none" and any(name.startswith("gguf:") and name not in EXACT for name in formats)
+    if text == "none" and (poor := [name for name in formats if name in WEIGHED]):
+        raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --text none out")
+    given = [] if text in ("sample", "none") else [Path(text)]
+    if languages and not given:
+        raise BadInput(
+            "it takes text to see which tokens languages use", remedy="give it, as in: --text my-corpus"
+        )
     if "gguf" in families:
         require("gguf", "export")
         require("llama_cpp", "gguf")
@@ -68,13 +77,19 @@ def export(
         for leftover in partial.iterdir():
             if leftover.name != ".digest":
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        reference = TorchModel.open(model)
+        source = model
+        if languages:
+            source = partial / ".scratch" / "pruned"
+            source.parent.mkdir()
+            progress.say(f"dropping the tokens that {', '.join(languages)} do not use")
+            pruning = prune(model, training_texts(given[0], languages), source, held_out(given[0], languages))
+        reference = TorchModel.open(source)
         importance: dict[str, np.ndarray] = {}
         if weighed:
-            source = None if imatrix == "sample" else Path(imatrix)
-            texts = calibration_texts(source)
+            texts = calibration_texts(given[0] if given else None)
+            texts = {code: own for code, own in texts.items() if not languages or code in languages}
             with progress.track(len(texts), "measuring what weights matter") as step:
-                found = measure(model, texts, step=step)
+                found = measure(source, texts, step=step)
             write_importance(found, partial / IMATRIX)
             importance = found.means
         (partial / "onnx").mkdir()
@@ -82,22 +97,27 @@ def export(
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
                 artifact = partial / artifact_name(name)
-                _write(model, partial, name, importance)
+                _write(source, partial, name, importance)
                 check_size(artifact, name, reference.model.config.parameters, reference.vocab_size)
-                figures[name] = verify(reference, model, artifact, name)
+                figures[name] = verify(reference, source, artifact, name, languages)
                 step(1, name)
+        if languages:
+            whole = partial / ".scratch" / "whole"
+            (whole / "onnx").mkdir(parents=True)
+            _write(model, whole, formats[0], importance={})
+            names = [folder / artifact_name(formats[0]) for folder in (whole, partial)]
+            artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speeds(names)})
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
         if not any((partial / "onnx").iterdir()):
             (partial / "onnx").rmdir()
         artifacts.write_json(partial / "verification.json", figures)
         return figures
 
-    corpus = [Path(imatrix)] if weighed and imatrix != "sample" else []
     provenance, _ = artifacts.build(
         output,
         command="export",
-        config={"formats": limits, "imatrix": TOKENS if weighed else 0},
-        inputs=[model, *corpus],
+        config={"formats": limits, "imatrix": TOKENS if weighed else 0, "languages": list(languages)},
+        inputs=[model, *(given if weighed or languages else [])],
         work=work,
     )
     return provenance["results"]

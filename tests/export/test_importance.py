@@ -120,9 +120,9 @@ def kind_of(path: Path, name: str) -> str:
 
 
 def test_what_needs_one_says_so(tmp_path: Path, model_dir: Path) -> None:
-    with pytest.raises(BadInput, match=r"gguf:IQ2_XS needs an importance matrix\. Leave --imatrix none out"):
-        export(model_dir, tmp_path / "out", ["gguf:Q4_K_M", "gguf:IQ2_XS"], imatrix="none")
+    with pytest.raises(BadInput, match=r"gguf:IQ2_XS needs an importance matrix\. Leave --text none out"):
+        export(model_dir, tmp_path / "out", ["gguf:Q4_K_M", "gguf:IQ2_XS"], text="none")
     with pytest.raises(BadInput, match="no such file"):
-        export(model_dir, tmp_path / "out", ["gguf:Q4_K_M"], imatrix=tmp_path / "none.txt")
-    export(model_dir, tmp_path / "out", ["gguf:Q4_0"], imatrix="none")
+        export(model_dir, tmp_path / "out", ["gguf:Q4_K_M"], text=tmp_path / "none.txt")
+    export(model_dir, tmp_path / "out", ["gguf:Q4_0"], text="none")
     assert not (tmp_path / "out" / "imatrix.gguf").exists()

@@ -29,7 +29,7 @@ def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two languages' texts are enough to see damage by."""
     texts = verifying.verification_texts()
     few = {code: texts[code][:3] for code in ("ven", "zul")}
-    monkeypatch.setattr(verifying, "verification_texts", lambda: few)
+    monkeypatch.setattr(verifying, "verification_texts", lambda languages=(): few)
 
 
 def damage_weights(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Path, Path], None]:
@@ -127,26 +127,27 @@ def test_a_failing_export_leaves_no_output(
     ]
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_K_M"])
+@pytest.mark.parametrize(
+    "kind", ["F32", "F16", "Q8_0", "Q4_K_M", "Q4_K_L", "Q3_K_S", "IQ4_XS", "IQ3_S", "Q2_K"]
+)
 def test_an_embedding_stored_twice_is_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_dir: Path, export_dir: Path, kind: str
 ) -> None:
     config = get_preset("nano")
-    check_size(export_dir / f"model-{kind}.gguf", f"gguf:{kind}", config.parameters, config.vocab_size)
     real = load_file
 
     def doubled(path: Path) -> dict[str, np.ndarray]:
         weights = real(path)
         return {**weights, "lm_head.weight": weights["model.embed_tokens.weight"]}
 
-    names = writing._tensor_name
+    names = writing.tensor_name
     monkeypatch.setattr(writing, "load_file", doubled)
     monkeypatch.setattr(
-        writing, "_tensor_name", lambda name: "output.weight" if name == "lm_head.weight" else names(name)
+        writing, "tensor_name", lambda name: "output.weight" if name == "lm_head.weight" else names(name)
     )
     artifact = tmp_path / f"model-{kind}.gguf"
     write_gguf(model_dir, artifact, "F16" if kind == "F16" else "F32")
-    if kind.startswith("Q"):
+    if kind not in ("F32", "F16"):
         quantize_gguf(artifact, tmp_path / "quantised.gguf", kind)
         artifact = tmp_path / "quantised.gguf"
     with pytest.raises(EdgelmError, match="Is a tied weight stored twice"):
@@ -175,7 +176,7 @@ def test_every_bound_is_explained() -> None:
     text = resources.path("export", "formats.yaml").read_text(encoding="utf-8")
     readme = resources.path("export", "README.md").read_text(encoding="utf-8")
     for name, bound in bounds().items():
-        assert bound.kl < 1
-        assert f"`{name}`" in readme
+        assert bound.kl <= 2
+        assert f"`{name}`" in readme or f"| {name.removeprefix('gguf:')} |" in readme
     for field in ("kl", "logits", "top1", "greedy", "bits"):
         assert re.search(rf"^#   {field}\s+\S", text, re.MULTILINE)

@@ -1,0 +1,127 @@
+"""A model for some of its languages: the tokens that these do not use are dropped, with their embeddings."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from edgelm.errors import BadInput
+from edgelm.model.decoder import Decoder
+from edgelm.model.directory import TOKENIZER_FILES, load_model, save_model
+from edgelm.model.extend import EMBEDDING
+from edgelm.runtime import load
+from edgelm.tokenizer.prune import prune_tokenizer, used_tokens
+from edgelm.tokenizer.text import TextTokenizer
+from edgelm.tokenizer.texts import is_corpus, read_source, sample_texts
+from edgelm.tokenizer.train import sample
+
+TEXT_BYTES = 64_000_000
+"""Of each language of a corpus; rare tokens come late."""
+HELD_OUT_BYTES = 500_000
+MEASURED, ROUNDS = 64, 3
+"""Tokens of a measurement of speed, and how often each file is measured."""
+
+
+def training_texts(source: Path, languages: Sequence[str]) -> dict[str, list[str]]:
+    """Documents of these languages, by code: of a corpus's training text, or of files."""
+    if is_corpus(source):
+        return {code: list(sample(source, code, "train", TEXT_BYTES)) for code in languages}
+    found: dict[str, list[str]] = {code: [] for code in languages}
+    for code, text in read_source(source):
+        if code in found:
+            found[code].append(text)
+    return found
+
+
+def held_out(source: Path, languages: Sequence[str]) -> dict[str, list[str]]:
+    """Validation documents of a corpus; of files, which have none, the embedded sample's."""
+    if is_corpus(source):
+        return {code: list(sample(source, code, "validation", HELD_OUT_BYTES)) for code in languages}
+    return {code: texts for code, texts in sample_texts().items() if code in languages}
+
+
+def prune(
+    model: Path, texts: Mapping[str, Sequence[str]], folder: Path, held_out: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Write to `folder` the model with the tokens that the texts use.
+
+    Its logits over these tokens are the model's own; the probability of the others goes to them.
+
+    Args:
+        texts: by language, the more the better.
+        held_out: text of the same languages to see on what is lost.
+
+    Returns:
+        `tokens` and `bytes` (of the weights in float32), each before and after; `languages`, by code the
+        share of held-out documents that are cut `alike` and by what factor there are more `pieces`.
+
+    Raises:
+        BadInput: a language has no text, or the model is missing or damaged.
+    """
+    for code, own in texts.items():
+        if not own:
+            raise BadInput(f"there is no text in {code} to keep the tokens of", remedy="give some text")
+    decoder, before = load_model(model), TextTokenizer(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer = Path(scratch)
+        for name in TOKENIZER_FILES:
+            if (model / name).exists():
+                shutil.copyfile(model / name, tokenizer / name)
+        old = prune_tokenizer(before, used_tokens(before, texts.values()), tokenizer / "tokenizer.json")
+        pruned = _with_rows(decoder, old)
+        save_model(pruned, tokenizer, folder, _card(model, texts, before.vocab_size, len(old)))
+    after = TextTokenizer(folder)
+    sizes = [4 * shape.parameters for shape in (decoder.config, pruned.config)]
+    return {
+        "tokens": [before.vocab_size, len(old)],
+        "bytes": sizes,
+        "languages": {code: _compare(before, after, old, own) for code, own in held_out.items() if own},
+    }
+
+
+def decode_speeds(files: Sequence[Path]) -> list[float]:
+    """Tokens a second that each model writes alone, one token after another; medians of turns."""
+    models = [load(file) for file in files]
+    count = min(MEASURED, *(model.context - 1 for model in models))
+    seconds: list[list[float]] = [[] for _ in models]
+    for _ in range(ROUNDS):
+        for model, own in zip(models, seconds, strict=True):
+            session = model.session()
+            session.feed([model.bos], last_only=True)
+            began = time.perf_counter()
+            for number in range(count):
+                session.feed([number % model.vocab_size], last_only=True)
+            own.append(time.perf_counter() - began)
+    for model in models:
+        model.close()
+    return [round(count / median(own), 1) for own in seconds]
+
+
+def _with_rows(decoder: Decoder, old: Sequence[int]) -> Decoder:
+    """The decoder with these rows of its embedding."""
+    pruned = Decoder(replace(decoder.config, vocab_size=len(old)))
+    rows = decoder.model.embed_tokens.weight.detach()[torch.tensor(old)]
+    pruned.load_state_dict({**decoder.state_dict(), EMBEDDING: rows})
+    return pruned.eval()
+
+
+def _card(model: Path, languages: Iterable[str], before: int, after: int) -> str:
+    card = model / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {model.resolve().name}\n"
+    note = f"{after:,} of its {before:,} tokens were kept: those that text in {', '.join(languages)} uses."
+    return f"{text.rstrip()}\n\n## Pruned\n\n{note} Other text is cut into more pieces.\n"
+
+
+def _compare(
+    before: TextTokenizer, after: TextTokenizer, old: Sequence[int], documents: Sequence[str]
+) -> dict[str, float]:
+    pairs = list(zip(before.encode_batch(documents), after.encode_batch(documents), strict=True))
+    alike = sum(ids == [old[number] for number in new] for ids, new in pairs) / len(pairs)
+    pieces = sum(len(new) for _, new in pairs) / max(sum(len(ids) for ids, _ in pairs), 1)
+    return {"alike": round(alike, 4), "pieces": round(pieces, 4)}

@@ -1,0 +1,41 @@
+"""`edgelm export` as a user types it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgelm.runtime import load
+from edgelm.tokenizer.texts import sample_texts
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_exported_pruned(tmp_path: Path, edgelm: Run, model_dir: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="GGUF files are quantised with the extra 'gguf'")
+    out, folder = tmp_path / "out", tmp_path / "text"
+    folder.mkdir()
+    for code in ("zul", "xho", "eng"):
+        (folder / f"{code}.txt").write_text("\n\n".join(sample_texts()[code]), encoding="utf-8")
+    given = ("export", model_dir, "--to", "gguf:Q8_0", "--languages", "zul,xho")
+    code, _, err = edgelm(*given, "-o", out, "-q")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--text my-corpus" in err
+    code, said, err = edgelm(*given, "--text", folder, "-o", out, "-q")
+    assert (code, err) == (0, "")
+    found = json.loads((out / "pruning.json").read_text(encoding="utf-8"))
+    before, after = found["tokens"]
+    for words in (f"{before:,}", f"{after:,}", f"{after / before - 1:+.0%}", "zul: 100.0% of held-out"):
+        assert words in said
+    assert all(speed > 0 for speed in found["tokens_per_second"])
+    figures = json.loads((out / "verification.json").read_text(encoding="utf-8"))["gguf:Q8_0"]
+    assert set(figures["languages"]) == {"zul", "xho"}
+    whole, pruned = load(model_dir), load(out / "model-Q8_0.gguf")
+    assert pruned.vocab_size == after
+    text = sample_texts()["zul"][0]
+    p, q = (model.session().feed([model.bos, *model.tokenize(text)])[-1] for model in (whole, pruned))
+    kept = np.sort(np.partition(p, -5)[-5:])
+    assert np.abs(np.sort(np.partition(q, -5)[-5:]) - kept).max() < 1.5 * p.std()
+    pruned.close()
