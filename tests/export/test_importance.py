@@ -16,6 +16,7 @@ from edgelm.export.export import artifact_name, export
 from edgelm.export.gguf import quantize_gguf, write_gguf
 from edgelm.export.importance import calibration_texts, measure, write_importance
 from edgelm.export.verify import LOGIT_DOCUMENTS, bounds
+from edgelm.model.decoder import Decoder
 from edgelm.model.directory import load_model
 from edgelm.runtime import load
 from edgelm.tokenizer.text import TextTokenizer
@@ -47,6 +48,19 @@ def test_each_language_gives_as_much_as_the_poorest(model_dir: Path) -> None:
     np.testing.assert_allclose(both.sums[HEAD], sum(alone), rtol=1e-4)
     with pytest.raises(BadInput, match="there is no text in zul"):
         measure(model_dir, {"zul": [], "eng": long})
+
+
+def test_no_more_is_read_at_once_than_the_context(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, forward = [], Decoder.forward
+
+    def noted(self: Decoder, tokens: torch.Tensor) -> object:
+        lengths.append(tokens.shape[1])
+        return forward(self, tokens)
+
+    monkeypatch.setattr(Decoder, "forward", noted)
+    context = load_model(model_dir).config.context
+    measure(model_dir, {"zul": ["Izulu liyana. " * context]}, tokens=2 * context + 9)
+    assert lengths == [context, context, 9]
 
 
 def test_no_export_is_weighed_by_what_it_is_verified_on() -> None:
@@ -124,5 +138,7 @@ def test_what_needs_one_says_so(tmp_path: Path, model_dir: Path) -> None:
         export(model_dir, tmp_path / "out", ["gguf:Q4_K_M", "gguf:IQ2_XS"], text="none")
     with pytest.raises(BadInput, match="no such file"):
         export(model_dir, tmp_path / "out", ["gguf:Q4_K_M"], text=tmp_path / "none.txt")
+    export(model_dir, tmp_path / "exact", ["gguf:F16", "gguf:Q8_0"])
+    assert not (tmp_path / "exact" / "imatrix.gguf").exists()
     export(model_dir, tmp_path / "out", ["gguf:Q4_0"], text="none")
     assert not (tmp_path / "out" / "imatrix.gguf").exists()
