@@ -45,9 +45,7 @@ def prune_tokenizer(tokenizer: TextTokenizer, used: set[int], path: Path) -> lis
     old = sorted(every[text] for text in kept)
     place = {number: new for new, number in enumerate(old)}
     content["model"]["vocab"] = {text: place[number] for text, number in vocabulary.items() if text in kept}
-    content["model"]["merges"] = [
-        pair for pair in content["model"]["merges"] if {*pair, pair[0] + pair[1]} <= kept
-    ]
+    content["model"]["merges"] = [pair for pair in content["model"]["merges"] if "".join(pair) in kept]
     for one in content["added_tokens"]:
         one["id"] = place[one["id"]]
     for one in _special(content.get("post_processor")):

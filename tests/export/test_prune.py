@@ -40,6 +40,32 @@ def test_a_text_is_cut_as_before_and_any_other_can_be_read(tmp_path: Path, model
     assert with_bos[0] == after.bos
 
 
+def test_special_tokens_behind_all_others(tmp_path: Path, model_dir: Path) -> None:
+    content = json.loads((model_dir / "tokenizer.json").read_text(encoding="utf-8"))
+    specials, total = len(content["added_tokens"]), len(content["model"]["vocab"])
+    moved = [number + total if number < specials else number for number in range(total)]
+    content["model"]["vocab"] = {
+        text: moved[number] - specials for text, number in content["model"]["vocab"].items()
+    }
+    for one in content["added_tokens"]:
+        one["id"] = moved[one["id"]] - specials
+    for one in content["post_processor"]["special_tokens"].values():
+        one["ids"] = [moved[number] - specials for number in one["ids"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    before, texts = TextTokenizer(tmp_path), sample_texts()["zul"]
+    assert before.bos == total - specials
+    pruned = tmp_path / "pruned"
+    pruned.mkdir()
+    old = prune_tokenizer(before, used_tokens(before, [texts]), pruned / "tokenizer.json")
+    after = TextTokenizer(pruned)
+    assert after.bos == len(old) - specials
+    assert after.tokenizer.encode("Izulu").ids[0] == after.bos
+    for token in NAMED:
+        assert old[after.id(token)] == before.id(token)
+    for text in texts:
+        assert [old[number] for number in after.encode(text)] == before.encode(text)
+
+
 def test_every_token_can_still_be_merged(tmp_path: Path, model_dir: Path) -> None:
     before = TextTokenizer(model_dir)
     prune_tokenizer(before, used_tokens(before, [sample_texts()["sot"]]), tmp_path / "tokenizer.json")

@@ -1,5 +1,7 @@
 """Verification fails, loudly, on every kind of damage it is there for."""
 
+import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -168,6 +170,24 @@ def test_an_onnx_embedding_stored_twice_is_too_large(
     onnx.save(graph, tmp_path / "model.onnx")
     with pytest.raises(EdgelmError, match="Is a tied weight stored twice"):
         check_size(tmp_path, f"onnx:{kind}", config.parameters, config.vocab_size)
+
+
+def test_bits_per_byte_are_those_of_the_models(export_dir: Path, reference: LanguageModel) -> None:
+    figures = json.loads((export_dir / "verification.json").read_text(encoding="utf-8"))
+    exported = load(export_dir / "model-Q4_K_M.gguf")
+    for code in ("ven", "zul"):
+        found = figures["gguf:Q4_K_M"]["languages"][code]
+        for model, key in ((reference, "bits_per_byte_before"), (exported, "bits_per_byte")):
+            nats, size = 0.0, 0
+            for text in verifying.verification_texts()[code][: verifying.LOGIT_DOCUMENTS]:
+                ids = model.tokenize(text)[: reference.context - 1]
+                nats -= float(model.score([model.bos], ids).sum())
+                size += len(model.detokenize(ids).encode("utf-8"))
+            assert found[key] == pytest.approx(nats / size / math.log(2), abs=2e-3)
+        assert found["kl"] > 0
+        assert found["top1"] < 1
+    exported.close()
+    assert set(figures["gguf:F16"]["languages"]) == set(verifying.verification_texts()) - {"other"}
 
 
 def test_every_bound_is_explained() -> None:
