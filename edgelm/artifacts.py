@@ -208,6 +208,12 @@ def build(
     return provenance, True
 
 
+def clear_locks(folder: Path) -> None:
+    """Remove what artifacts that were built inside a partial directory leave beside themselves."""
+    for lock in folder.rglob(".*.lock"):
+        lock.unlink()
+
+
 def _finished(directory: Path, digest: str) -> dict[str, Any] | None:
     """The provenance of `directory` if it is whole and has this digest, else None."""
     found = read_provenance(directory)

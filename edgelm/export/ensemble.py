@@ -58,8 +58,7 @@ def export_labeller(
 
     def clean(partial: Path) -> None:
         shutil.rmtree(partial / HEAD, ignore_errors=True)
-        for lock in partial.glob(".*.lock"):
-            lock.unlink()
+        artifacts.clear_locks(partial)
 
     provenance, _ = artifacts.build(
         output,

@@ -15,6 +15,7 @@ from edgelm.evaluate.predict import predict
 from edgelm.evaluate.scores import ALL, compare
 from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.ensemble import cheap_method, finetune_ensemble, validation_of
+from edgelm.finetune.head import build_labeller
 from edgelm.finetune.repeat import seconds_of
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
@@ -79,27 +80,21 @@ def finetune_auto(
     def clean(partial: Path) -> None:
         if json.loads((partial / REPORT).read_text(encoding="utf-8"))["chosen"] == ENSEMBLE:
             shutil.rmtree(partial / TRIED, ignore_errors=True)
-        for lock in partial.rglob(".*.lock"):
-            lock.unlink()
+        artifacts.clear_locks(partial)
 
-    provenance, _ = artifacts.build(
+    return build_labeller(
+        "auto",
+        model,
+        task,
         output,
-        command="finetune",
-        config={
-            "method": "auto",
-            "both_ways": both_ways,
-            "tasks": [task.config()],
-            "languages": languages,
-            "validate_every": validate_every,
-            **config.decisive(),
-        },
-        inputs=[model, *task.inputs(("train", "validation"))],
-        work=work,
+        work,
+        config=config,
+        languages=languages,
+        both_ways=both_ways,
+        validate_every=validate_every,
         clean=clean,
         say=progress.say,
     )
-    found: dict[str, Any] = provenance["results"]
-    return found
 
 
 def judge(task: Task[Any], models: dict[str, Path], languages: list[str] | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
 from edgelm.finetune.config import FinetuneConfig
-from edgelm.finetune.head import finetune_head, true_labels
+from edgelm.finetune.head import build_labeller, finetune_head, true_labels
 from edgelm.finetune.small import SUITS, Method, finetune_small
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
@@ -47,7 +47,8 @@ def finetune_ensemble(
     """
     progress = progress or Progress(silent=True)
     cheap = cheap_method(task)
-    if not validation_of(task, languages):
+    held_out = validation_of(task, languages)
+    if not held_out:
         raise BadInput(
             f"'{task.name}' has no validation split to weigh two models on",
             remedy=f"use --method head or {cheap}",
@@ -68,7 +69,6 @@ def finetune_ensemble(
                 progress=progress,
             ),
         }
-        held_out = validation_of(task, languages)
         parts = [load_labeller(partial / name) for name in (HEAD, cheap)]
         weights = weigh([one for one in parts if one], held_out)
         artifacts.write_json(partial / "config.json", ensemble_config(cheap, weights))
@@ -93,29 +93,19 @@ def finetune_ensemble(
             "alone": {name: one["tasks"][task.name][task.metric] for name, one in alone.items()},
         }
 
-    def clean(partial: Path) -> None:
-        for lock in partial.glob(".*.lock"):
-            lock.unlink()
-
-    provenance, _ = artifacts.build(
+    return build_labeller(
+        "ensemble",
+        model,
+        task,
         output,
-        command="finetune",
-        config={
-            "method": "ensemble",
-            "both_ways": both_ways,
-            "tasks": [task.config()],
-            "languages": languages,
-            "validate_every": validate_every,
-            "inherited": inherited,
-            **config.decisive(),
-        },
-        inputs=[model, *task.inputs(("train", "validation"))],
-        work=work,
-        clean=clean,
+        work,
+        config=config,
+        languages=languages,
+        both_ways=both_ways,
+        validate_every=validate_every,
+        clean=artifacts.clear_locks,
         say=progress.say,
     )
-    found: dict[str, Any] = provenance["results"]
-    return found
 
 
 def cheap_method(task: Task[Any]) -> Method:

@@ -4,7 +4,7 @@ It reads what it labels and nothing else, no prompt, and needs one pass for all 
 how tagging is done on a device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,24 +121,55 @@ def finetune_head(
         save_labeller(labeller, model, partial, card)
         return figures
 
+    return build_labeller(
+        "head",
+        model,
+        task,
+        output,
+        work,
+        config=config,
+        languages=languages,
+        both_ways=both_ways,
+        validate_every=validate_every,
+        clean=clear_checkpoints,
+        say=progress.say,
+    )
+
+
+def build_labeller(
+    method: str,
+    model: Path,
+    task: Task[Any],
+    output: Path,
+    work: Callable[[Path], dict[str, Any]],
+    *,
+    config: FinetuneConfig,
+    languages: list[str] | None,
+    both_ways: bool,
+    validate_every: int,
+    clean: Callable[[Path], object],
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """Make a model that labels with `artifacts.build`; returns what `work` does."""
     provenance, _ = artifacts.build(
         output,
         command="finetune",
         config={
-            "method": "head",
+            "method": method,
             "both_ways": both_ways,
             "tasks": [task.config()],
             "languages": languages,
             "validate_every": validate_every,
-            "inherited": inherited,
+            "inherited": reserved_by(model),
             **config.decisive(),
         },
         inputs=[model, *task.inputs(("train", "validation"))],
         work=work,
-        clean=clear_checkpoints,
-        say=progress.say,
+        clean=clean,
+        say=say,
     )
-    return provenance["results"]
+    found: dict[str, Any] = provenance["results"]
+    return found
 
 
 def head_of(task: Task[Any], both_ways: bool) -> HeadConfig:

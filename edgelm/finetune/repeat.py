@@ -171,8 +171,7 @@ def search(
         for trial in partial.iterdir():
             if trial.is_dir():
                 shutil.rmtree(trial)
-            elif trial.suffix == ".lock":
-                trial.unlink()
+        artifacts.clear_locks(partial)
 
     provenance, _ = artifacts.build(
         output,

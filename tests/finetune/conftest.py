@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import made_up
@@ -26,6 +27,15 @@ def replay_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_up.make_task(tmp_path_factory.mktemp("made-up"))
+
+
+@pytest.fixture(scope="session")
+def blind_task_file(task_file: Path) -> Path:
+    """The same task without a validation split."""
+    value = json.loads(task_file.read_text(encoding="utf-8"))
+    blind = task_file.with_name("blind.yaml")
+    blind.write_text(json.dumps({**value, "name": "blind", "files": {"train": "{language}.jsonl"}}))
+    return blind
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """`--method auto` keeps the smallest model that is as good as the best."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgelm.finetune.auto import choose, finetune_auto, judge
 from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.head import finetune_head
 from edgelm.finetune.small import finetune_small
+from edgelm.model.card import reserved_by
 from edgelm.runtime import load_labeller
 from edgelm.tasks.task import load_task
 
@@ -73,6 +75,15 @@ def test_an_ensemble_is_kept_whole(tmp_path: Path, base_model: Path, task_file: 
     assert artifacts.intact(output, artifacts.read_provenance(output) or {})
 
 
+def test_what_a_model_below_was_trained_on_is_passed_on(
+    tmp_path: Path, base_model: Path, task_file: Path
+) -> None:
+    base = Path(shutil.copytree(base_model, tmp_path / "base"))
+    (base / "edgelm.json").write_text(json.dumps({"digest": "", "config": {"inherited": ["kept-back"]}}))
+    finetune_auto(base, load_task(task_file), tmp_path / "out", config=POOR)
+    assert reserved_by(tmp_path / "out") == ["kept-back"]
+
+
 def test_the_files_count_that_run_a_model(tmp_path: Path, base_model: Path, task_file: Path) -> None:
     task = load_task(task_file)
     finetune_head(base_model, task, tmp_path / "head", config=POOR)
@@ -112,12 +123,9 @@ def test_worse_by_no_more_than_chance_is_good_enough() -> None:
     assert choose({"linear": {"bytes": 5, "difference_interval": [-0.2, -0.01]}, "head": head}) == "head"
 
 
-def test_what_cannot_be_compared(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+def test_what_cannot_be_compared(tmp_path: Path, base_model: Path, blind_task_file: Path) -> None:
     with pytest.raises(BadInput, match="'instructions' has neither labels nor tags"):
         finetune_auto(base_model, load_task("instructions"), tmp_path / "out", config=POOR)
-    value = json.loads(task_file.read_text(encoding="utf-8"))
-    blind = task_file.with_name("blind.yaml")
-    blind.write_text(json.dumps({**value, "name": "blind", "files": {"train": "{language}.jsonl"}}))
     with pytest.raises(BadInput, match="'blind' has no validation split to choose on"):
-        finetune_auto(base_model, load_task(blind), tmp_path / "out", config=POOR)
+        finetune_auto(base_model, load_task(blind_task_file), tmp_path / "out", config=POOR)
     assert artifacts.read_provenance(tmp_path / "out") is None
