@@ -40,7 +40,7 @@ def answer(model: LabelModel, text: str) -> dict[str, Any]:
     examples = [Tagged(tuple(words), (), "") for words in sentences]
     number = {label: place for place, label in enumerate(model.head.labels)}
     found["sentences"] = []
-    for words, tags, rows in zip(sentences, model.label(examples), model.scores(examples), strict=True):
+    for words, (tags, rows) in zip(sentences, model.decide(examples), strict=True):
         scores = [round(float(row[number[tag]]), 4) for row, tag in zip(rows, tags, strict=True)]
         one: dict[str, Any] = {"words": words, "tags": tags, "scores": scores}
         if marks_spans(model.head.labels):

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgelm.model.labelling import decode
 from edgelm.model.small import read_config, reading, strings
-from edgelm.runtime.base import log_softmax
-from edgelm.runtime.labeller import LabelModel
+from edgelm.runtime.labeller import LabelModel, LogitModel
 from edgelm.tasks.examples import Labelled, Tagged
 
 MODEL_TYPE, VERSION = "edgelm-ensemble", 1
@@ -21,7 +19,7 @@ FLOOR = 1e-6
 """The least probability that a model gives a label: it may be wrong."""
 
 
-class Ensemble(LabelModel):
+class Ensemble(LogitModel):
     """Attributes: `parts`, the models, the head first; `weights`, one each."""
 
     def __init__(self, parts: Sequence[LabelModel], weights: Sequence[float]):
@@ -30,14 +28,7 @@ class Ensemble(LabelModel):
         self.head, self.whole, self.backend = first.head, first.whole, first.backend
         self.name = " + ".join(part.name for part in parts)
 
-    def label_together(self, examples: Sequence[Labelled | Tagged]) -> list[list[str]]:
-        return [decode(one, self.head) if len(one) else [] for one in self._pooled(examples)]
-
-    def scores(self, examples: Sequence[Labelled | Tagged]) -> list[np.ndarray]:
-        return [np.exp(log_softmax(one)) for one in self._pooled(examples)]
-
-    def _pooled(self, examples: Sequence[Labelled | Tagged]) -> list[np.ndarray]:
-        """Logits of the labels, float32 [1 or words, labels] of each example."""
+    def label_logits(self, examples: Sequence[Labelled | Tagged]) -> list[np.ndarray]:
         each = zip(*(log_scores(part, examples, self.head.labels) for part in self.parts), strict=True)
         return [np.tensordot(self.weights, np.stack(one), 1) for one in each]
 

@@ -58,8 +58,32 @@ class LabelModel(ABC):
         """How much speaks for each label (see `measure`): float [1, labels] of a text, [words, labels] of a
         sentence, columns as `head.labels`. Of tags that are decided together, each word's by itself."""
 
+    def decide(self, examples: Sequence[Any]) -> list[tuple[list[str], np.ndarray]]:
+        """Labels and scores of each example."""
+        return list(zip(self.label_together(examples), self.scores(examples), strict=True))
 
-class HeadModel(LabelModel):
+
+class LogitModel(LabelModel):
+    """Decides by logits, which are worked out once."""
+
+    @abstractmethod
+    def label_logits(self, examples: Sequence[Any]) -> list[np.ndarray]:
+        """Of the labels, float32 [1 or words, labels] of each example."""
+
+    def decide(self, examples: Sequence[Any]) -> list[tuple[list[str], np.ndarray]]:
+        return [
+            (decode(one, self.head) if len(one) else [], np.exp(log_softmax(one)))
+            for one in self.label_logits(examples)
+        ]
+
+    def label_together(self, examples: Sequence[Any]) -> list[list[str]]:
+        return [labels for labels, _ in self.decide(examples)]
+
+    def scores(self, examples: Sequence[Any]) -> list[np.ndarray]:
+        return [scores for _, scores in self.decide(examples)]
+
+
+class HeadModel(LogitModel):
     """A decoder with a head."""
 
     def __init__(self, tokenizer: TextTokenizer, head: HeadConfig, context: int, name: str):
@@ -70,14 +94,7 @@ class HeadModel(LabelModel):
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Logits of every token of each sequence, float32 [T, labels]."""
 
-    def label_together(self, examples: Sequence[Labelled | Tagged]) -> list[list[str]]:
-        return [decode(one, self.head) if len(one) else [] for one in self._asked(examples)]
-
-    def scores(self, examples: Sequence[Labelled | Tagged]) -> list[np.ndarray]:
-        return [np.exp(log_softmax(one)) for one in self._asked(examples)]
-
-    def _asked(self, examples: Sequence[Labelled | Tagged]) -> list[np.ndarray]:
-        """Logits where labels are asked for, float32 [1 or words, labels] of each example."""
+    def label_logits(self, examples: Sequence[Labelled | Tagged]) -> list[np.ndarray]:
         pieces = [parts(self.tokenizer, one, self.context) for one in examples]
         encoded = [encode(self.tokenizer, piece, self.context) for found in pieces for piece in found]
         logits = zip(self.logits([ids for ids, _ in encoded]), encoded, strict=True)

@@ -12,6 +12,7 @@ import pytest
 from edgelm.errors import BadInput
 from edgelm.model.head_config import HeadConfig
 from edgelm.runtime import load, load_labeller
+from edgelm.runtime.answers import answer
 from edgelm.runtime.ensemble import FLOOR, Ensemble, ensemble_config, read_parts
 from edgelm.runtime.labeller import LabelModel
 from edgelm.tasks.examples import Labelled, Tagged
@@ -103,3 +104,18 @@ def test_a_damaged_config_is_one_line(tmp_path: Path, change: dict[str, Any]) ->
         load_labeller(tmp_path)
     assert "\n" not in str(error.value)
     assert str(tmp_path / "config.json") in str(error.value)
+
+
+def test_an_answer_reads_its_sentences_once() -> None:
+    asked = []
+
+    class Once(Sure):
+        def scores(self, examples: Sequence[Any]) -> list[np.ndarray]:
+            asked.extend(one.words for one in examples)
+            return super().scores(examples)
+
+    part = Once(["O", "B-X"], [[0.2, 0.8]] * 3, scheme="bio")
+    found = answer(Ensemble([part], [1]), "Imvula iyana.\nYebo.")
+    assert [one["tags"] for one in found["sentences"]] == [["B-X"] * 3, ["B-X"] * 2]
+    assert [one["scores"] for one in found["sentences"]] == [[0.8] * 3, [0.8] * 2]
+    assert asked == [("Imvula", "iyana", "."), ("Yebo", ".")]
