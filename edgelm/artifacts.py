@@ -143,7 +143,8 @@ def build(
         output.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
             if fresh:
-                shutil.rmtree(partial, ignore_errors=True)
+                for left in (partial, _earlier(partial)):
+                    shutil.rmtree(left, ignore_errors=True)
             else:  # another process may have been faster
                 found = _finished(output, digest)
             if found is not None:
@@ -154,13 +155,15 @@ def build(
                 return found, False
             started = time.time()
             if _open_partial(partial, digest):
-                say(f"removed what an interrupted run with other settings had left of {output}")
+                say(f"what an interrupted run with other settings left of {output} goes when this one ends")
             done = partial / DONE
             if not done.exists():
                 try:
                     write_json(done, work(partial) or {})
                 except BadInput:
                     shutil.rmtree(partial, ignore_errors=True)  # mended inputs cannot use it
+                    if _earlier(partial).exists():
+                        _earlier(partial).rename(partial)
                     raise
             results = json.loads(done.read_text(encoding="utf-8"))
             clean(partial)
@@ -187,6 +190,7 @@ def build(
                 "results": results,
             }
             write_json(partial / PROVENANCE, provenance)
+            shutil.rmtree(_earlier(partial), ignore_errors=True)
             if _replace(partial, output):
                 say(f"{output} took the place of what was there")
     except BadInput:
@@ -231,6 +235,8 @@ def _check_replaceable(output: Path, command: str, inputs: Iterable[Path]) -> No
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     found = read_provenance(output)
+    if found is None and any(output.glob(f"*/{PROVENANCE}")):
+        raise BadInput("holds folders that edgelm made, one a model", file=output, remedy=other)
     if found is None:
         raise BadInput("exists and was not made by edgelm", file=output, remedy=other)
     if found.get("command") != command:
@@ -253,14 +259,27 @@ def intact(directory: Path, provenance: dict[str, Any]) -> bool:
 
 
 def _open_partial(partial: Path, digest: str) -> bool:
-    """Keep an interrupted run of the same stage; clear one of any other, and say whether there was one."""
-    marker = partial / DIGEST
-    other = partial.exists() and not (marker.is_file() and marker.read_text(encoding="utf-8") == digest)
+    """Keep an interrupted run of the same stage; put one of another aside, and say whether there was one."""
+    earlier = _earlier(partial)
+    if _is_of(earlier, digest):  # it was put aside by a run that was interrupted in its turn
+        shutil.rmtree(partial, ignore_errors=True)
+        earlier.rename(partial)
+    other = partial.exists() and not _is_of(partial, digest)
     if other:
-        shutil.rmtree(partial)
+        shutil.rmtree(earlier, ignore_errors=True)
+        partial.rename(earlier)
     partial.mkdir(exist_ok=True)
-    write_text(marker, digest)
+    write_text(partial / DIGEST, digest)
     return other
+
+
+def _is_of(partial: Path, digest: str) -> bool:
+    marker = partial / DIGEST
+    return marker.is_file() and marker.read_text(encoding="utf-8") == digest
+
+
+def _earlier(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.earlier")
 
 
 def _replace(partial: Path, output: Path) -> bool:

@@ -211,6 +211,53 @@ def test_an_interrupted_run_gets_its_folder_back_only_for_the_same_work(stage, s
     assert names(stage.output.parent) == ["out", "source.txt"]
 
 
+def test_a_mistake_costs_no_interrupted_run(stage):
+    found = []
+
+    def work(partial: Path) -> None:
+        found.append((partial / "half").exists())
+        (partial / "half").write_text("half")
+        if len(found) == 2:
+            raise BadInput("no good")
+        if len(found) in (1, 3):
+            raise KeyboardInterrupt
+
+    stage.work = work
+    with pytest.raises(KeyboardInterrupt):
+        stage(seed=1)
+    with pytest.raises(BadInput):
+        stage(seed=2)
+    with pytest.raises(KeyboardInterrupt):
+        stage(seed=3)
+    stage(seed=1)  # also where the run that put it aside was interrupted itself
+    assert found == [False, False, False, True]
+    assert names(stage.output.parent) == ["out", "source.txt"]
+
+
+def test_a_fresh_run_finds_nothing_that_was_put_aside(stage):
+    def work(partial: Path) -> None:
+        assert not (partial / "half").exists()
+        (partial / "half").write_text("half")
+        raise KeyboardInterrupt
+
+    stage.work = work
+    for seed in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            stage(seed=seed)
+    with pytest.raises(KeyboardInterrupt):
+        build(stage.output, command="test", config={"seed": 1}, inputs=[stage.source], work=work, fresh=True)
+
+
+def test_a_folder_of_outputs_is_named_as_such(stage, tmp_path):
+    output = stage.output
+    stage.output = output / "seed-0"
+    stage()
+    stage.output = output
+    with pytest.raises(BadInput, match="holds folders that edgelm made"):
+        stage()
+    assert (output / "seed-0" / "copy.txt").exists()
+
+
 def test_a_full_disk_is_one_line(stage):
     def work(partial: Path) -> None:
         raise OSError(28, "No space left on device", str(partial / "big"))
@@ -406,7 +453,7 @@ def test_what_is_replaced_is_said(source: Path, tmp_path: Path) -> None:
         make(2, fail)
     assert make(3)
     assert said == [
-        f"removed what an interrupted run with other settings had left of {output}",
+        f"what an interrupted run with other settings left of {output} goes when this one ends",
         f"{output} took the place of what was there",
     ]
     with pytest.raises(KeyboardInterrupt):

@@ -9,7 +9,10 @@ from edgelm.cli.options import Output, Quiet, print_table, require_metrics, spli
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A .gguf file, an ONNX folder or a model directory.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A .gguf file, an ONNX folder or a directory of any model that edgelm makes."),
+    ],
     output: Output,
     tasks: Annotated[list[str] | None, typer.Argument(help="Tasks by name or YAML file.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="A corpus to measure bits per byte on.")] = None,

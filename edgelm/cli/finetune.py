@@ -200,6 +200,12 @@ def finetune(
         raise BadInput(
             f"--regime general does not suit --method {method}", remedy="use --method full or lora"
         )
+    if not decoder and (Path(names[0]) / "config.json").exists():
+        raise BadInput(
+            f"--method {method} takes no model", remedy=f"leave {names[0]} out and begin with the task"
+        )
+    if decoder and not Path(words[0]).exists():
+        raise BadInput("no such model", file=words[0], remedy="give a model directory, then the task")
     tasks = [replace(load_task(name), few=few) for name in names]
     require_metrics(tasks)
     if len(tasks) > 1 and regime != "general":

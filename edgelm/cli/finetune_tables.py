@@ -45,6 +45,16 @@ def report(found: Found) -> None:
         elif "alone" in figures:
             alone = ", ".join(f"{name} {score:.3f}" for name, score in figures["alone"].items())
             print(f"{folder + ', alone' if folder else 'Alone'}: {alone}.")
+            _report_better_part(folder, figures)
+
+
+def _report_better_part(folder: str, figures: dict[str, Any]) -> None:
+    """Say so where one of two models does better by itself than with the other."""
+    best = max(figures["alone"], key=lambda name: figures["alone"][name])
+    scores = [one[one["metric"]] for one in figures["tasks"].values()]
+    if scores and figures["alone"][best] > scores[0]:
+        part = f"{folder}/{best}" if folder else best
+        print(f"The {best} is better alone: use {part} in the output folder.")
 
 
 def _report_seeds(found: Found) -> None:

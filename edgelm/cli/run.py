@@ -24,7 +24,10 @@ COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 
 def run(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A .gguf file, an ONNX folder or a model directory.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A .gguf file, an ONNX folder or a directory of any model that edgelm makes."),
+    ],
     prompt: Annotated[
         str,
         typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),

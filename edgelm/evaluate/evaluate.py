@@ -17,7 +17,7 @@ from edgelm.evaluate.tables import latex, markdown, to_json
 from edgelm.progress import Progress
 from edgelm.runtime import LanguageModel, load, load_labeller
 from edgelm.tasks.check import leaked
-from edgelm.tasks.examples import languages_in
+from edgelm.tasks.examples import Tagged, languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import SPLITS, Task, check_names
 
@@ -285,6 +285,13 @@ def _check(split: str, tasks: Sequence[Task[Any]]) -> None:
     if split not in JUDGED:
         raise BadInput(f"unknown split '{split}'", remedy=f"choose one of: {', '.join(JUDGED)}")
     check_names(tasks)
+    for task in tasks:
+        if split not in task.files and not any(one in task.files for one in JUDGED):
+            raise BadInput(
+                f"the task '{task.name}' has neither a validation nor a test split",
+                file=task.place,
+                remedy="name files of one under `files:`",
+            )
 
 
 def _files(tasks: Sequence[Task[Any]], splits: Sequence[str]) -> list[Path]:
@@ -312,6 +319,8 @@ def _rows(
         {
             "task": task.name,
             "language": one.language,
+            "line": one.line,
+            "text": one.words if isinstance(one, Tagged) else one.text,
             "system": system,
             "expected": expected(task, one),
             "predicted": answer,

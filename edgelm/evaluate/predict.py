@@ -58,7 +58,7 @@ def predict(
         known = task.tags if isinstance(task, Tagging) else task.labels
         if model.head.kind != wanted or not set(model.head.labels) <= set(known):
             raise BadInput(
-                f"{model.name} has a head for other labels than those of '{task.name}'",
+                f"{model.name} gives other labels than those of '{task.name}'",
                 remedy="evaluate it on the task it was finetuned for",
             )
         found = model.label(examples, step)

@@ -87,7 +87,7 @@ class Findings:
 
     @property
     def sound(self) -> bool:
-        """Whether there is data, every line of it can be read and no text stands in two splits."""
+        """Whether there is data in each file, every line can be read and no text stands in two splits."""
         return bool(self.counted) and not self.error_count and not self.leaks
 
     def record(self) -> dict[str, Any]:
@@ -118,6 +118,7 @@ def check_task(task: Task[Any]) -> Findings:
     problems: dict[str, BadInput] = {}
     odd: dict[tuple[str, Path], list[int]] = defaultdict(list)
     texts: dict[str, dict[str, Place]] = {split: {} for split in SPLITS}
+    examples: Counter[Path] = Counter()
 
     def report(error: BadInput) -> None:
         problems.setdefault(str(error), error)
@@ -134,6 +135,7 @@ def check_task(task: Task[Any]) -> Findings:
             seen: dict[tuple[str | None, str], tuple[str, Place]] = {}
             for path, example in task.read(split, language, report):
                 counted.examples += 1
+                examples[path] += 1
                 counted.labels.update(_labels(task, example))
                 for what in _oddities(example):
                     odd[what, path].append(example.line)
@@ -154,6 +156,11 @@ def check_task(task: Task[Any]) -> Findings:
                     if text in texts[earlier]:
                         counted.leaked[earlier] += 1
                         findings.leaks.append((texts[earlier][text], place))
+    faulty = {error.file for error in problems.values()}
+    for split, language in findings.counted:
+        paths = task.sources(split, language)
+        if not any(examples[path] or path in faulty for path in paths):
+            report(BadInput("holds no example", file=paths[0], remedy="fill it, or leave it out of the YAML"))
     _collect(findings, problems, odd)
     _missing_labels(findings, task)
     return findings

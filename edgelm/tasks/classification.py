@@ -42,7 +42,10 @@ class Classification(Task[Labelled]):
             if label is None:
                 report(
                     BadInput(
-                        f"unknown label {value!r}", file=path, line=line, remedy=f"known: {', '.join(names)}"
+                        f"unknown label {value!r}",
+                        file=path,
+                        line=line,
+                        remedy=f"known: {', '.join(names)}; correct it or the task's YAML",
                     )
                 )
             elif text is not None:

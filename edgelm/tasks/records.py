@@ -118,6 +118,15 @@ def read_sentences(
         yield sentence
 
 
+def _about_header(path: Path, row: Sequence[str]) -> str:
+    """What is wrong with a first line that does not name the columns."""
+    comma, other = (",", "\t") if path.suffix == ".csv" else ("\t", ",")
+    for mark, name in ((";", "semicolons"), (other, "tabs" if other == "\t" else "commas")):
+        if len(row) == 1 and mark in row[0]:
+            return f"its cells are parted by {name}: part them by {'commas' if comma == ',' else 'tabs'}"
+    return f"the first line has to name the columns; it says: {', '.join(row)}"
+
+
 def _read_cells(
     lines: Iterator[tuple[int, str]], path: Path, columns: Sequence[str], quotes: bool, report: Report
 ) -> Iterator[Row]:
@@ -157,7 +166,7 @@ def _read_cells(
                         f"no column '{missing[0]}'",
                         file=path,
                         line=begins,
-                        remedy=f"the header names: {', '.join(header)}",
+                        remedy=_about_header(path, row),
                     )
                 )
                 return

@@ -166,7 +166,9 @@ class Task(Generic[One]):
         if split not in self.files:
             raise BadInput(
                 f"the task '{self.name}' has no {split} split",
-                remedy=f"choose one of: {', '.join(self.files)}",
+                remedy="it is for evaluation only"
+                if split == "train"
+                else f"choose one of: {', '.join(self.files)}",
             )
         unknown = sorted(set(languages or []) - set(self.languages))
         if unknown:
@@ -184,7 +186,9 @@ class Task(Generic[One]):
         found = self._read_all(split, languages)
         if not found:
             raise BadInput(
-                f"the task '{self.name}' has no {split} examples", file=self.root, remedy="check its files"
+                f"the task '{self.name}' has no {split} examples",
+                file=next(iter(self.inputs([split])), self.root),
+                remedy="see what is wrong with: edgelm tasks check",
             )
         return found
 

@@ -64,6 +64,8 @@ def test_a_cheap_model_and_its_evaluation(tmp_path: Path, edgelm: Run) -> None:
         (["MODEL", "topic", "--layer-decay", 2], "--layer-decay 2.0 is out of range"),
         (["MODEL", "topic", "--patience", 1, "--validate-every", 0], "leaves nothing to decide by"),
         (["MODEL", "topic", "--freeze", 9], "Lower --freeze or --reinit"),
+        (["MODEL", "topic", "--method", "linear"], "--method linear takes no model. Leave "),
+        (["nowhere", "topic", "--method", "head"], "nowhere: no such model. Give a model directory"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -227,6 +229,18 @@ def test_a_model_is_evaluated_in_the_languages_it_learnt(tmp_path: Path, edgelm:
     edgelm("evaluate", model, "topic", "--languages", "eng", "-o", out, "-q")
     found = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert {one["language"] for one in found} == {"eng"}
+
+
+@pytest.mark.parametrize(("together", "better"), [(0.4, True), (0.6, False)])
+def test_a_part_that_is_better_alone(
+    capsys: pytest.CaptureFixture[str], together: float, better: bool
+) -> None:
+    from edgelm.cli.finetune_tables import report
+
+    task = {"metric": "accuracy", "accuracy": together, "interval": [0.3, 0.7], "items": 9}
+    report({"zul": {"tasks": {"x": task}, "alone": {"crf": 0.5, "head": 0.1}}})
+    said = "The crf is better alone: use zul/crf in the output folder." in capsys.readouterr().out
+    assert said == better
 
 
 @pytest.mark.parametrize(

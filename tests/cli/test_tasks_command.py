@@ -79,7 +79,7 @@ def test_check_of_data_with_everything_wrong(edgelm, tmp_path):
     code, out, err = edgelm("tasks", "check", write_task(tmp_path, files), "--json", report)
     assert (code, err) == (1, "")
     folder = tmp_path / "data"
-    assert f"{folder / 'zulu' / 'train.jsonl'}, line 3: unknown label 'angry'. Known: glad, sad.\n" in out
+    assert f"{folder / 'zulu' / 'train.jsonl'}, line 3: unknown label 'angry'. Known: glad, sad; " in out
     assert f"{folder / 'english' / 'test.jsonl'}, line 2: not JSON" in out
     assert "... and 10 more bad lines.\n" in out
     assert "zulu/train.jsonl and zulu/test.jsonl: a text stands in both splits, lines 1 and 1.\n" in out

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
@@ -74,6 +75,7 @@ def test_figures_predictions_and_rerun(tmp_path: Path, export_dir: Path, corpus:
     assert [(one["language"], one["expected"]) for one in rows] == [
         (one.language, one.label) for one in examples
     ]
+    assert [(one["line"], one["text"]) for one in rows] == [(one.line, one.text) for one in examples]
     truth, predicted = ([one[key] for one in rows] for key in ("expected", "predicted"))
     ours = found["tasks"]["made-up"]
     assert ours["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"), abs=1e-4)
@@ -124,6 +126,15 @@ def test_bad_input_is_named(tmp_path: Path, export_dir: Path, corpus: Path, task
         with pytest.raises(BadInput, match=problem):
             evaluate(**arguments)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_task_that_nothing_can_be_judged_on(tmp_path: Path, export_dir: Path, task: Task) -> None:
+    with pytest.raises(BadInput, match="'made-up' has neither a validation nor a test split"):
+        evaluate(
+            export_dir / "model-F32.gguf",
+            tmp_path / "out",
+            tasks=[replace(task, files={"train": task.files["train"]})],
+        )
 
 
 def test_an_empty_split_is_named(tmp_path: Path, export_dir: Path) -> None:

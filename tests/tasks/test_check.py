@@ -39,6 +39,15 @@ def test_all_bad_lines_are_told_and_the_good_ones_counted(tmp_path):
     assert found.counted["train", "zul"].labels == {"glad": 1, "sad": 1}
 
 
+@pytest.mark.parametrize("empty", ["", "\n\n"])
+def test_a_file_without_examples_is_a_fault(tmp_path, empty):
+    found = check(tmp_path, GOOD | {"zulu/test.jsonl": empty})
+    assert not found.sound
+    (error,) = found.errors
+    assert error.startswith(str(tmp_path / "data" / "zulu" / "test.jsonl"))
+    assert "holds no example. Fill it" in error
+
+
 def test_bad_lines_are_bounded_by_file(tmp_path):
     many = line("a", "angry") * 50
     found = check(tmp_path, GOOD | {"zulu/train.jsonl": many, "english/train.jsonl": many})

@@ -87,7 +87,7 @@ def test_labels_by_what_the_publisher_calls_them(tmp_path):
     found, reported = told(task, "train", "zul")
     assert task.labels == ("sad", "glad")
     assert [one.label for one in found] == ["sad", "glad"]
-    assert [(error.line, "Known: 0, 1." in str(error)) for error in reported] == [(3, True), (4, True)]
+    assert [(error.line, "Known: 0, 1; " in str(error)) for error in reported] == [(3, True), (4, True)]
 
 
 def test_what_a_model_answers(tmp_path):
@@ -125,6 +125,16 @@ def test_what_a_model_answers(tmp_path):
         ("a.csv", 'sentence,mood\n"two\nlines",glad\nb,angry\n', 4, "unknown label 'angry'"),
         ("a.csv", 'sentence,mood\na,glad\n"two\nlines",angry\nb,sad\n', 3, "unknown label 'angry'"),
         ("a.csv", 'sentence,mood\na,glad\n"b,glad\nc,sad\n', 3, "not CSV"),
+        ("a.csv", "sentence;mood\na;glad\n", 1, "no column 'sentence'. Its cells are parted by semicolons"),
+        ("a.csv", "sentence\tmood\na\tglad\n", 1, "no column 'sentence'. Its cells are parted by tabs"),
+        ("a.tsv", "sentence,mood\na,glad\n", 1, "no column 'sentence'. Its cells are parted by commas"),
+        (
+            "a.csv",
+            "Yebo,glad\n",
+            1,
+            "no column 'sentence'. The first line has to name the columns; it says: Yebo,",
+        ),
+        ("a.jsonl", line("a", "glad "), 1, "unknown label 'glad '. Known: glad, sad; correct it"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, name, data, number, problem):

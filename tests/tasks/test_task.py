@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,8 +137,10 @@ def test_a_split_or_language_that_the_task_does_not_have(tmp_path):
         task.examples("validation")
     with pytest.raises(BadInput, match=r"'mood' has no language ven. It has: zul, eng\."):
         task.examples("train", ["zul", "ven"])
-    with pytest.raises(BadInput, match="'mood' has no test examples"):
+    with pytest.raises(BadInput, match=r"english/test.jsonl: the task 'mood' has no test examples. See"):
         task.examples("test", ["eng"])
+    with pytest.raises(BadInput, match=r"'mood' has no train split. It is for evaluation only\."):
+        replace(task, files={"test": task.files["test"]}).examples("train")
 
 
 def test_a_split_that_one_language_lacks(tmp_path):
