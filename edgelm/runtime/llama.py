@@ -1,4 +1,4 @@
-"""The llama.cpp runtime: one `.gguf` file, through the C interface that llama-cpp-python binds."""
+"""The llama.cpp runtime: one `.gguf` file, through llama.cpp's C interface."""
 
 import ctypes
 import math
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from edgelm.errors import BadInput, EdgelmError
-from edgelm.extras import require
 from edgelm.machine import usable_cores
 from edgelm.runtime.base import LanguageModel
+from edgelm.runtime.llama_c import llama_cpp
 from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, SYSTEM, USER, language_tag
 
 LONGEST_TOKEN = 256  # bytes; a longer piece asks for its true size
@@ -27,7 +27,7 @@ class LlamaCppModel(LanguageModel):
     backend = "llama.cpp"
 
     def __init__(self, model: Any, path: Path, threads: int | None):
-        cpp = require("llama_cpp", "gguf")
+        cpp = llama_cpp()
         self.model, self.vocab, self.cpp, self.path = model, cpp.llama_model_get_vocab(model), cpp, path
         self.name = f"GGUF {path.stem.removeprefix('model-')}"
         self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
@@ -52,7 +52,7 @@ class LlamaCppModel(LanguageModel):
 
     @classmethod
     def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
-        cpp = require("llama_cpp", "gguf")
+        cpp = llama_cpp()
         silence_llama_cpp(cpp)
         cpp.llama_backend_init()
         parameters = cpp.llama_model_default_params()
@@ -177,10 +177,9 @@ class LlamaCppSession:
 
 def silence_llama_cpp(cpp: Any) -> None:
     """Keep llama.cpp's log off the user's terminal; what goes wrong is raised."""
-    global _quiet  # the callback must outlive every call, or llama.cpp calls freed memory
-    if _quiet is None:
-        _quiet = cpp.llama_log_callback(lambda level, text, data: None)
-        cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
+    if id(cpp) not in _quiet:
+        _quiet[id(cpp)] = cpp.llama_log_callback(lambda level, text, data: None)
+        cpp.llama_log_set(_quiet[id(cpp)], ctypes.c_void_p(0))
 
 
-_quiet: Any = None
+_quiet: dict[int, Any] = {}  # callbacks must outlive every call, or llama.cpp calls freed memory
