@@ -26,7 +26,7 @@ FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2, "Q5_0": 8}
 """llama.cpp's numbers for the kinds that can be written without it."""
 ALIKE = ("F32", "F16", "BF16", "Q8_0")
 """Those that llama.cpp would write no better: the weights are the same bytes."""
-EMBEDDING = "token_embd.weight"
+HEADS = ("token_embd.weight", "output.weight")
 LAYER_TENSORS = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -54,6 +54,8 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
     tokenizer = TextTokenizer(model)
     writer = gguf.GGUFWriter(path, "llama")
     _write_metadata(writer, model, config, kind)
+    if kind in ("Q8_0", "Q5_0", "Q4_0"):
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _write_tokenizer(writer, gguf, tokenizer)
     for name, weight in load_file(model / "model.safetensors").items():
         weight = weight.astype(np.float32)
@@ -65,7 +67,7 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
         if weight.ndim == 1:
             writer.add_tensor(name, weight)
         else:
-            own = gguf.GGMLQuantizationType["Q8_0" if name == EMBEDDING and kind not in ALIKE else kind]
+            own = gguf.GGMLQuantizationType["Q8_0" if name in HEADS and kind not in ALIKE else kind]
             if weight.shape[1] % gguf.GGML_QUANT_SIZES[own][0]:
                 own = gguf.GGMLQuantizationType.F16
             writer.add_tensor(name, gguf.quantize(weight, own), raw_dtype=own)
@@ -171,7 +173,7 @@ def tensor_name(name: str) -> str:
     if name.startswith("model.layers."):
         _, _, number, inner = name.removesuffix(".weight").split(".", 3)
         return f"blk.{number}.{LAYER_TENSORS[inner]}.weight"
-    return {"model.embed_tokens.weight": EMBEDDING, "model.norm.weight": "output_norm.weight"}[name]
+    return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[name]
 
 
 def _interleave(weight: np.ndarray, heads: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.machine import usable_cores
 from edgelm.runtime.base import LanguageModel
+from edgelm.runtime.gguf_check import check_gguf
 from edgelm.runtime.llama_c import llama_cpp
 from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, SYSTEM, USER, language_tag
 
@@ -53,6 +54,7 @@ class LlamaCppModel(LanguageModel):
     @classmethod
     def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
         cpp = llama_cpp()
+        check_gguf(path)
         silence_llama_cpp(cpp)
         cpp.llama_backend_init()
         parameters = cpp.llama_model_default_params()

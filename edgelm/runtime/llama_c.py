@@ -1,8 +1,8 @@
 """llama.cpp's C functions: as llama-cpp-python binds them or, where no compiler built that, out of xllamacpp.
 
-That prebuilt wheel binds C++ of its own; its library exports the C functions all the same. Here are the few that
-the runtime calls, with the structures as `llama.h` of build 11549 has them. Another build may have moved a field,
-so the version is fixed, and the defaults are checked before anything is trusted to them.
+That prebuilt wheel binds C++ of its own; its library exports the C functions all the same. Here are the few
+that the runtime calls, with the structures as `llama.h` of build 11549 has them. Another build may have moved
+a field, so the version is fixed, and the defaults are checked before anything is trusted to them.
 """
 
 import ctypes
