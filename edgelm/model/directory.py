@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
-from edgelm.model.config import read_config, to_hugging_face
+from edgelm.files import check_file
+from edgelm.model.config import ModelConfig, read_config, to_hugging_face
 from edgelm.model.decoder import Decoder
 from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
@@ -59,9 +60,31 @@ def load_model(directory: Path, *, to_write: bool = True) -> Decoder:
             file=directory,
             remedy="give it to edgelm finetune --method head, or take the model it was made from",
         )
+    check_room(config, directory)
     model = Decoder(config)
     load_weights(model, directory)
     return model.eval()
+
+
+def check_room(config: ModelConfig, directory: Path) -> None:
+    """See that a directory holds as many weights as `config.json` describes, before memory is taken for them.
+
+    Raises:
+        BadInput: it cannot, or has no weights, or they are no regular file.
+    """
+    path, remedy = directory / "model.safetensors", "copy the model again"
+    files = list(directory.glob("*.safetensors"))
+    if not files:
+        raise BadInput("no such file", file=path, remedy="give a model directory, as edgelm pretrain writes")
+    for file in files:
+        try:
+            check_file(file)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"is not a safetensors file ({error})", file=file, remedy=remedy) from None
+    held = sum(file.stat().st_size for file in files)
+    if config.parameters > held:  # a weight has a byte at least
+        said = f"does not fit config.json ({config.parameters:,} weights in {held:,} bytes)"
+        raise BadInput(said, file=path, remedy=remedy)
 
 
 def load_weights(model: Decoder, directory: Path) -> None:
