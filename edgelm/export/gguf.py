@@ -71,10 +71,22 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
             if weight.shape[1] % gguf.GGML_QUANT_SIZES[own][0]:
                 own = gguf.GGMLQuantizationType.F16
             writer.add_tensor(name, gguf.quantize(weight, own), raw_dtype=own)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer, path)
+
+
+def finish(writer: Any, path: Path) -> None:
+    """Write what a `gguf.GGUFWriter` has been given.
+
+    Raises:
+        EdgelmError: there is no room.
+    """
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    except OSError as error:  # numpy's has no number and no name
+        raise EdgelmError(f"{path.name}: {error}. Make room on the disk and run this again.") from None
 
 
 def written_here(kind: str) -> bool:

@@ -64,7 +64,11 @@ class LlamaCppModel(LanguageModel):
             raise BadInput(
                 "is not a GGUF file that llama.cpp can read", file=path, remedy="export the model again"
             )
-        return cls(model, path, threads)
+        opened = cls(model, path, threads)
+        if not np.isfinite(opened.session().feed([opened.bos])).all():
+            opened.close()
+            raise BadInput("its weights are damaged", file=path, remedy="copy or export the model again")
+        return opened
 
     def session(self) -> "LlamaCppSession":
         self.check_open()
