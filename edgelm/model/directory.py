@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from edgelm import artifacts
@@ -70,7 +70,7 @@ def check_room(config: ModelConfig, directory: Path) -> None:
     """See that a directory holds as many weights as `config.json` describes, before memory is taken for them.
 
     Raises:
-        BadInput: it cannot, or has no weights, or they are no regular file.
+        BadInput: it does not, or a file of weights is missing or damaged.
     """
     path, remedy = directory / "model.safetensors", "copy the model again"
     files = list(directory.glob("*.safetensors"))
@@ -79,7 +79,9 @@ def check_room(config: ModelConfig, directory: Path) -> None:
     for file in files:
         try:
             check_file(file)
-        except (OSError, ValueError) as error:
+            with safe_open(file, "np"):
+                pass
+        except (OSError, ValueError, SafetensorError) as error:
             raise BadInput(f"is not a safetensors file ({error})", file=file, remedy=remedy) from None
     held = sum(file.stat().st_size for file in files)
     if config.parameters > held:  # a weight has a byte at least
