@@ -116,6 +116,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_log_set": (None, (LogCallback, c_void_p)),
     "llama_memory_clear": (None, (c_void_p, c_bool)),
     "llama_memory_seq_rm": (c_bool, (c_void_p, c_int32, c_int32, c_int32)),
+    "llama_model_chat_template": (c_char_p, (c_void_p, c_char_p)),
     "llama_model_default_params": (ModelParameters, ()),
     "llama_model_free": (None, (c_void_p,)),
     "llama_model_get_vocab": (c_void_p, (c_void_p,)),
@@ -125,6 +126,10 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_set_n_threads": (None, (c_void_p, c_int32, c_int32)),
     "llama_token_to_piece": (c_int32, (c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool)),
     "llama_tokenize": (c_int32, (c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool)),
+    "llama_vocab_bos": (c_int32, (c_void_p,)),
+    "llama_vocab_eos": (c_int32, (c_void_p,)),
+    "llama_vocab_get_add_bos": (c_bool, (c_void_p,)),
+    "llama_vocab_is_control": (c_bool, (c_void_p, c_int32)),
     "llama_vocab_n_tokens": (c_int32, (c_void_p,)),
 }
 # what the two functions that return defaults must say; every field that is not named is zero

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import random
-import re
 import shutil
 import struct
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 from edgelm.errors import BadInput
 from edgelm.runtime import load
 
-FILES = 150
+FILES = 100
 LOAD_EACH = """
 import resource, sys
 from pathlib import Path
@@ -54,7 +53,7 @@ def model(tmp_path: Path, tiny_model_dir: Path) -> Path:
     return Path(shutil.copytree(tiny_model_dir, tmp_path / "model"))
 
 
-def refused(folder: Path, name: str, problem: str = "") -> None:
+def refused(folder: Path, name: str, problem: str = ".") -> None:
     with pytest.raises(BadInput, match=problem) as caught:
         load(folder)
     assert str(caught.value).startswith(f"{folder / name}: ")
@@ -115,9 +114,7 @@ def test_json_that_is_too_deep_or_too_long(model: Path, name: str, monkeypatch: 
 )
 def test_a_shape_that_no_file_holds_takes_no_memory(model: Path, field: str, value: object) -> None:
     change(model / "config.json", **{field: value})
-    with pytest.raises(
-        BadInput, match=r"(config\.json: does not describe|does not fit config\.json)"
-    ) as caught:
+    with pytest.raises(BadInput, match=r"(does not describe|does not fit config\.json)") as caught:
         load(model)
     assert "\n" not in str(caught.value)
 
@@ -144,11 +141,11 @@ def test_a_token_with_an_id_far_out_takes_no_memory(model: Path, number: int) ->
 
 
 def test_a_tokenizer_that_is_not_of_bytes_is_said(model: Path) -> None:
-    text = (model / "tokenizer.json").read_text(encoding="utf-8")
-    (model / "tokenizer.json").write_text(
-        re.sub('"Ġn"(?=:)', '"▁n"', text).replace("Ġ n", "▁ n"), encoding="utf-8"
-    )
-    refused(model, "tokenizer.json")
+    content = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["vocab"]["▁n"] = content["model"]["vocab"].pop("Ġn")
+    content["model"]["merges"] = []
+    (model / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    refused(model, "tokenizer.json", "is not a byte-level tokenizer")
 
 
 HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {

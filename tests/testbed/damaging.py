@@ -76,7 +76,7 @@ def number(key: str, form: str, value: float, after: int = 4) -> Damage:
 
 
 def tensor(name: str, place: int, form: str, value: int) -> Damage:
-    """Set a number of a matrix: at 0 how many dimensions, at 4 and 12 they, at 20 its type, at 24 its place."""
+    """Set a number of a matrix: at 0 how many dimensions, at 4 and 12 these, at 20 type, at 24 offset."""
 
     def change(data: bytes) -> bytes:
         at = data.index(name.encode()) + len(name) + place
