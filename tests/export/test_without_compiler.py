@@ -92,7 +92,8 @@ def test_export_and_run_without_llama_cpp_python(tmp_path: Path, model_dir: Path
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
         "edgelm: gguf:Q4_K_M takes llama.cpp's quantiser; without it gguf:F32, gguf:F16, gguf:BF16, "
-        "gguf:Q8_0, gguf:Q4_0, gguf:Q5_0 can be written. Run: pip install 'edgelm[gguf]' (needs a C++ compiler)\n"
+        "gguf:Q8_0, gguf:Q4_0, gguf:Q5_0 can be written. "
+        "Run: pip install 'edgelm[gguf]' (needs a C++ compiler)\n"
     )
     assert not (tmp_path / "not").exists()
 
