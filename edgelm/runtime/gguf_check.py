@@ -54,11 +54,8 @@ def _check_vocabulary(values: dict[str, Any]) -> None:
     if scores is not None and len(scores) != len(tokens):
         raise ValueError(f"tokenizer.ggml.scores does not fit {len(tokens)} tokens")
     for key, value in values.items():
-        if (
-            key.startswith("tokenizer.ggml.")
-            and key.endswith("_token_id")
-            and value not in range(len(tokens))
-        ):
+        special = key.startswith("tokenizer.ggml.") and key.endswith("_token_id")
+        if special and value not in range(len(tokens)):
             raise ValueError(f"{key} is {str(value)[:40]} of {len(tokens)} tokens")
     if values.get("tokenizer.ggml.model") == b"gpt2":
         _check_merges(values[MERGES], known)
@@ -92,8 +89,10 @@ def _check_shape(found: Header) -> None:
         if name not in tensors:
             if needed:
                 raise ValueError(f"there is no tensor {name}")
-        elif tensors[name].shape != shape or (len(shape) == 1 and tensors[name].kind != F32):
-            raise ValueError(f"tensor {name} has the shape {tensors[name].shape} and not {shape}, or no type")
+        elif tensors[name].shape != shape:
+            raise ValueError(f"tensor {name} has the shape {tensors[name].shape} and not {shape}")
+        elif len(shape) == 1 and tensors[name].kind != F32:
+            raise ValueError(f"tensor {name} is not of float32")
 
 
 def _expected(

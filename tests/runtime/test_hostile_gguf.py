@@ -6,7 +6,8 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import exported
@@ -14,15 +15,15 @@ import pytest
 from damaging import Damage, damage, fields, number, swap, tensor
 
 from edgelm.errors import BadInput
-from edgelm.runtime import load
+from edgelm.runtime import gguf_check, load
 from edgelm.runtime.gguf_check import check_gguf
-from edgelm.runtime.gguf_header import BLOCKS, read_header
+from edgelm.runtime.gguf_header import BLOCKS, Header, read_header
 
 FILES = 500
 USE_EACH = """
 import resource, sys
 from edgelm.errors import EdgelmError
-from edgelm.runtime import load
+from edgelm.runtime import gguf_check, load
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 for path in sys.stdin:
     try:
@@ -110,6 +111,38 @@ def test_the_sound_file_passes(tiny_gguf: Path, sound: bytes) -> None:
     assert found.values["llama.block_count"] == 2
     assert found.tensors["token_embd.weight"].shape == (256, 512)
     assert len(fields(sound)) > 100
+
+
+def change(found: Header, key: str, value: object) -> None:
+    found.values[f"tokenizer.ggml.{key}"] = value
+
+
+def retype(found: Header, name: str, kind: int) -> None:
+    found.tensors[name] = replace(found.tensors[name], kind=kind)
+
+
+FALSE: dict[str, tuple[Callable[[Header], object], str]] = {
+    "no tokens": (lambda found: change(found, "tokens", []), "no list of strings"),
+    "tokens that are numbers": (lambda found: change(found, "tokens", (1, 2)), "no list of strings"),
+    "a type too few": (lambda found: change(found, "token_type", (1,) * 511), "token_type does not fit"),
+    "a type that is none": (lambda found: change(found, "token_type", (7,) * 512), "token_type does not fit"),
+    "a score too few": (lambda found: change(found, "scores", (0.0,) * 511), "scores does not fit"),
+    "a special token one beyond": (lambda found: change(found, "eot_token_id", 512), "eot_token_id is 512"),
+    "no merges": (lambda found: found.values.pop("tokenizer.ggml.merges"), "lacks 'tokenizer.ggml.merges'"),
+    "a merge to no token": (lambda found: change(found, "merges", [b"z z"]), "is not of tokens"),
+    "a norm in half precision": (lambda found: retype(found, "output_norm.weight", 1), "not of float32"),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_what_does_not_fit_is_said(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What damage to the bytes does not reach, as it would move all that follows."""
+    make, problem = FALSE[name]
+    found = read_header(tiny_gguf)
+    make(found)
+    monkeypatch.setattr(gguf_check, "read_header", lambda path: found)
+    with pytest.raises(BadInput, match=problem):
+        check_gguf(tiny_gguf)
 
 
 def test_damaged_at_random_it_stops_no_process(tmp_path: Path, sound: bytes) -> None:
