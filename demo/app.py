@@ -39,6 +39,7 @@ DEPTH = 4  # levels of folders searched for models
 INTERVAL = 0.05  # seconds between two updates of the page: a small model writes faster than anyone reads
 STYLES = {"Careful": 0.3, "Balanced": 0.7, "Playful": 1.0}
 CONTINUE, ANSWER = "Continue my text", "Answer my message"
+RUNS_WITH = {"llama.cpp": ("llama_cpp", "xllamacpp"), "onnx": ("onnxruntime",), "torch": ("torch",)}
 FREE = "() => [true, false].map(interactive => ({__type__: 'update', interactive}))"  # Write and Stop
 SUBTITLE = "A small language model, run by the machine that serves this page. It sends nothing to any other."
 ANY = ("Any language", "")
@@ -73,16 +74,14 @@ def find_models(paths: Iterable[Path]) -> dict[str, Path]:
         raise BadInput("there is no model in the given folders", remedy=remedy)
     models, missing = {}, {}
     for path in sorted(found, key=lambda path: (_size(path), path)):
-        module = (
-            "llama_cpp" if path.is_file() else "onnxruntime" if (path / "model.onnx").is_file() else "torch"
-        )
-        if find_spec(module) is not None:
+        backend = "llama.cpp" if path.is_file() else "onnx" if (path / "model.onnx").is_file() else "torch"
+        if any(find_spec(module) is not None for module in RUNS_WITH[backend]):
             models[f"{found[path]} ({_size(path) / 1e6:,.1f} MB)"] = path
-        elif module not in missing:
+        elif backend not in missing:
             try:
                 edgelm.load(path)
             except MissingExtra as error:  # which names the command that installs it
-                missing[module] = f"{found[path]} and its kind are left out: {error}"
+                missing[backend] = f"{found[path]} and its kind are left out: {error}"
     if not models:
         raise MissingExtra("\n".join(missing.values()))
     for line in missing.values():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -177,21 +178,18 @@ def pretraining_steps(train_bytes: int) -> int:
 
 
 def _available() -> tuple[list[str], list[str]]:
-    """The formats that can be written and run here, and a line for each family that cannot."""
-    needs: dict[str, tuple[tuple[str, str], ...]] = {
-        "gguf": (("gguf", "export"), ("llama_cpp", "gguf")),
-        "onnx": (("onnx", "export"), ("optimum", "export")),
-    }
+    """The formats that can be written and run here, and a line on those that cannot."""
+    from edgelm.export.export import check_packages
+
     formats: list[str] = []
-    missing: list[str] = []
-    for family, modules in needs.items():
+    missing: dict[str, list[str]] = {}
+    for name in chain(*FORMATS.values()):
         try:
-            for module, extra in modules:
-                require(module, extra)
-            formats += FORMATS[family]
+            check_packages([name])
+            formats.append(name)
         except MissingExtra as error:
-            missing.append(f"No {family.upper()} files were written: {error}")
-    return formats, missing
+            missing.setdefault(str(error), []).append(name)
+    return formats, [f"Not written: {', '.join(names)}. {error}" for error, names in missing.items()]
 
 
 def _size(file: Path) -> int:

@@ -127,11 +127,20 @@ def test_a_folder_of_ones_own_text_gives_a_model_too(tmp_path, monkeypatch):
 
 def test_without_llama_cpp_it_says_so_and_goes_on(monkeypatch):
     monkeypatch.setitem(sys.modules, "llama_cpp", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
     formats, missing = quickstart._available()
     assert formats == ["onnx:fp32", "onnx:int8"]
     assert len(missing) == 1
-    assert missing[0].startswith("No GGUF files were written: llama_cpp is not installed")
+    assert missing[0].startswith("Not written: gguf:F16, gguf:Q8_0, gguf:Q4_K_M. llama.cpp is not installed")
     assert "pip install 'edgelm[gguf]'" in missing[0]
+
+
+def test_without_a_quantiser_it_writes_what_takes_none(monkeypatch):
+    pytest.importorskip("xllamacpp", reason="pip install 'edgelm[gguf-prebuilt]'")
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    formats, missing = quickstart._available()
+    assert formats == ["gguf:F16", "gguf:Q8_0", "onnx:fp32", "onnx:int8"]
+    assert [line[:38] for line in missing] == ["Not written: gguf:Q4_K_M. gguf:Q4_K_M "]
 
 
 def test_its_own_output_inside_the_source_is_not_read(tmp_path):

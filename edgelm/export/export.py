@@ -10,14 +10,16 @@ import numpy as np
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
+from edgelm.export.gguf import ALIKE, check_quantiser, quantize_gguf, write_gguf, written_here
 from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
 from edgelm.export.prune import decode_speeds, held_out, prune, training_texts
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
 from edgelm.progress import Progress
+from edgelm.runtime.llama_c import compiled, llama_cpp
 from edgelm.runtime.torch import TorchModel
 
-EXACT = ("gguf:F32", "gguf:F16", "gguf:BF16", "gguf:Q8_0")
+EXACT = tuple(f"gguf:{kind}" for kind in ALIKE)
 """Formats that no importance matrix changes."""
 WEIGHED = tuple(f"gguf:{kind}" for kind in ("IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS"))
 """Formats that llama.cpp does not write without one."""
@@ -28,6 +30,22 @@ def artifact_name(name: str) -> str:
     """Where a format lies in an export: `gguf:Q8_0` is `model-Q8_0.gguf`, `onnx:int8` is `onnx/int8`."""
     family, kind = name.split(":")
     return f"model-{kind}.gguf" if family == "gguf" else f"onnx/{kind}"
+
+
+def check_packages(formats: Sequence[str]) -> None:
+    """See that what the formats are written and verified with is installed.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    kinds = [name.split(":")[1] for name in formats if name.startswith("gguf:")]
+    if kinds:
+        require("gguf", "export")
+        llama_cpp()
+        check_quantiser(kinds)
+    if len(kinds) < len(formats):
+        require("onnx", "export")
+        require("optimum", "export")
 
 
 def export(
@@ -57,8 +75,8 @@ def export(
         raise BadInput("no format was given", remedy="name at least one, as in: --to gguf:Q8_0")
     formats = list(dict.fromkeys(formats))
     limits = {name: asdict(get_bound(name)) for name in formats}
-    families = {name.split(":")[0] for name in formats}
-    weighed = text != "none" and any(name.startswith("gguf:") and name not in EXACT for name in formats)
+    few_bits = any(name.startswith("gguf:") and name not in EXACT for name in formats)
+    weighed = text != "none" and few_bits and compiled() is not None  # the gguf package weighs nothing
     if text == "none" and (poor := [name for name in formats if name in WEIGHED]):
         raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --text none out")
     given = [] if text in ("sample", "none") else [Path(text)]
@@ -66,12 +84,7 @@ def export(
         raise BadInput(
             "it takes text to see which tokens languages use", remedy="give it, as in: --text my-corpus"
         )
-    if "gguf" in families:
-        require("gguf", "export")
-        require("llama_cpp", "gguf")
-    if "onnx" in families:
-        require("onnx", "export")
-        require("optimum", "export")
+    check_packages(formats)
 
     def work(partial: Path) -> dict[str, Any]:
         for leftover in partial.iterdir():
@@ -130,9 +143,7 @@ def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.nd
     scratch.mkdir(exist_ok=True)
     artifact = partial / artifact_name(name)
     if family == "gguf":
-        from edgelm.export.gguf import FILE_TYPES, quantize_gguf, write_gguf
-
-        if kind in FILE_TYPES:
+        if written_here(kind):
             write_gguf(model, artifact, kind)
             return
         if not (scratch / "model-F32.gguf").exists():

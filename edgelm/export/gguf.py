@@ -1,28 +1,32 @@
-"""GGUF: written with the `gguf` package, quantised by llama.cpp itself."""
+"""GGUF: written with the `gguf` package, which quantises to a few kinds; to the others llama.cpp does."""
 
 import ctypes
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from edgelm.errors import EdgelmError
+from edgelm.errors import EdgelmError, MissingExtra
 from edgelm.extras import require
 from edgelm.model.card import read_card, training_summary
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.runtime.llama import silence_llama_cpp
+from edgelm.runtime.llama_c import compiled
 from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 PRE_TOKENIZER = "smollm"  # llama.cpp's name for: single digits, then ByteLevel
 MIXED = {"Q3_K_XL": "Q3_K_L", "Q4_K_L": "Q4_K_M", "Q5_K_L": "Q5_K_M"}
 """Kinds by the name that people give them: the embedding, which is the head too, stays at Q8_0."""
-FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
-"""llama.cpp's numbers for files that are not quantised."""
+FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2, "Q5_0": 8}
+"""llama.cpp's numbers for the kinds that can be written without it."""
+ALIKE = ("F32", "F16", "BF16", "Q8_0")
+"""Those that llama.cpp would write no better: the weights are the same bytes."""
+HEADS = ("token_embd.weight", "output.weight")
 LAYER_TENSORS = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -37,7 +41,10 @@ LAYER_TENSORS = {
 
 
 def write_gguf(model: Path, path: Path, kind: str) -> None:
-    """Write a model directory as one GGUF file of type `F32`, `F16` or `BF16` (norms stay F32).
+    """Write a model directory as one GGUF file of one of `FILE_TYPES`.
+
+    Norms stay F32. The embedding, which is the head too, has 8 bits where the others have fewer; a matrix
+    whose rows cannot be cut into the kind's blocks stays F16.
 
     Raises:
         BadInput: the directory is no model.
@@ -47,22 +54,59 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
     tokenizer = TextTokenizer(model)
     writer = gguf.GGUFWriter(path, "llama")
     _write_metadata(writer, model, config, kind)
+    if kind in ("Q8_0", "Q5_0", "Q4_0"):
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _write_tokenizer(writer, gguf, tokenizer)
-    wide = getattr(gguf.GGMLQuantizationType, kind)
     for name, weight in load_file(model / "model.safetensors").items():
         weight = weight.astype(np.float32)
         if name.endswith("q_proj.weight"):
             weight = _interleave(weight, config.heads)
         elif name.endswith("k_proj.weight"):
             weight = _interleave(weight, config.kv_heads)
+        name = tensor_name(name)
         if weight.ndim == 1:
-            writer.add_tensor(tensor_name(name), weight)
+            writer.add_tensor(name, weight)
         else:
-            writer.add_tensor(tensor_name(name), gguf.quantize(weight, wide), raw_dtype=wide)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+            own = gguf.GGMLQuantizationType["Q8_0" if name in HEADS and kind not in ALIKE else kind]
+            if weight.shape[1] % gguf.GGML_QUANT_SIZES[own][0]:
+                own = gguf.GGMLQuantizationType.F16
+            writer.add_tensor(name, gguf.quantize(weight, own), raw_dtype=own)
+    finish(writer, path)
+
+
+def finish(writer: Any, path: Path) -> None:
+    """Write what a `gguf.GGUFWriter` has been given.
+
+    Raises:
+        EdgelmError: there is no room.
+    """
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    except OSError as error:  # numpy's has no number and no name
+        raise EdgelmError(f"{path.name}: {error}. Make room on the disk and run this again.") from None
+
+
+def written_here(kind: str) -> bool:
+    """Whether `write_gguf` is to write a kind, as llama.cpp's quantiser is not needed for it or not there."""
+    return kind in ALIKE or (kind in FILE_TYPES and compiled() is None)
+
+
+def check_quantiser(kinds: Iterable[str]) -> None:
+    """Refuse what cannot be written here.
+
+    Raises:
+        MissingExtra: a kind needs llama.cpp's quantiser, which is not installed.
+    """
+    needy = [kind for kind in kinds if not written_here(kind)]
+    if needy and compiled() is None:
+        able = ", ".join(f"gguf:{kind}" for kind in FILE_TYPES)
+        raise MissingExtra(
+            f"gguf:{needy[0]} takes llama.cpp's quantiser; without it {able} can be written. "
+            "Run: pip install 'edgelm[gguf]' (needs a C++ compiler)"
+        )
 
 
 def quantize_gguf(

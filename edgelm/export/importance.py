@@ -14,7 +14,7 @@ import torch
 
 from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import corpus_texts
-from edgelm.export.gguf import tensor_name
+from edgelm.export.gguf import finish, tensor_name
 from edgelm.export.verify import LOGIT_DOCUMENTS
 from edgelm.extras import require
 from edgelm.model.decoder import Decoder, Linear
@@ -136,7 +136,4 @@ def write_importance(found: Importance, path: Path) -> None:
     for name, sums in sorted(found.sums.items()):
         writer.add_tensor(name + SUMS, sums[None])
         writer.add_tensor(name + COUNTS, np.array([[found.tokens]], dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer, path)

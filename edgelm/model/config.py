@@ -1,6 +1,5 @@
 """The shape of a decoder: a preset, or what a Hugging Face `config.json` says."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import yaml
 
 from edgelm.errors import BadInput
+from edgelm.files import read_json
 from edgelm.model.head_config import ARCHITECTURES
 
 READER = "LlamaModel"
@@ -118,7 +118,7 @@ def read_config(directory: Path) -> ModelConfig:
     """
     path = directory / "config.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except NotADirectoryError:
         raise BadInput(
             "is a file, not a model directory",
@@ -153,7 +153,7 @@ def read_config(directory: Path) -> ModelConfig:
             if value.get(key, wanted) not in (wanted, None):
                 raise ValueError(f"{key} {value[key]!r}")
         return config
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInput(
             f"does not describe a Llama model with tied embeddings ({error})",
             file=path,

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
-from edgelm.model.config import read_config, to_hugging_face
+from edgelm.files import check_file
+from edgelm.model.config import ModelConfig, read_config, to_hugging_face
 from edgelm.model.decoder import Decoder
 from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
@@ -59,9 +60,33 @@ def load_model(directory: Path, *, to_write: bool = True) -> Decoder:
             file=directory,
             remedy="give it to edgelm finetune --method head, or take the model it was made from",
         )
+    check_room(config, directory)
     model = Decoder(config)
     load_weights(model, directory)
     return model.eval()
+
+
+def check_room(config: ModelConfig, directory: Path) -> None:
+    """See that a directory holds as many weights as `config.json` describes, before memory is taken for them.
+
+    Raises:
+        BadInput: it does not, or a file of weights is missing or damaged.
+    """
+    path, remedy = directory / "model.safetensors", "copy the model again"
+    files = list(directory.glob("*.safetensors"))
+    if not files:
+        raise BadInput("no such file", file=path, remedy="give a model directory, as edgelm pretrain writes")
+    for file in files:
+        try:
+            check_file(file)
+            with safe_open(file, "np"):
+                pass
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BadInput(f"is not a safetensors file ({error})", file=file, remedy=remedy) from None
+    held = sum(file.stat().st_size for file in files)
+    if config.parameters > held:  # a weight has a byte at least
+        said = f"does not fit config.json ({config.parameters:,} weights in {held:,} bytes)"
+        raise BadInput(said, file=path, remedy=remedy)
 
 
 def load_weights(model: Decoder, directory: Path) -> None:

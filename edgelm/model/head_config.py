@@ -1,11 +1,11 @@
 """What a head on a decoder says: the labels, and of what they are."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from edgelm.errors import BadInput
+from edgelm.files import read_json
 
 Kind = Literal["sequence", "token"]
 Pooling = Literal["last", "mean"]
@@ -61,8 +61,8 @@ def model_type(directory: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        value = read_json(path)
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgelm.model.attention import document_starts
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.model.decoder import Cache, Decoder, Linear
-from edgelm.model.directory import load_weights, save_model, save_weights
+from edgelm.model.directory import check_room, load_weights, save_model, save_weights
 from edgelm.model.head_config import HeadConfig
 
 
@@ -74,6 +74,8 @@ def load_labeller(directory: Path, head: HeadConfig) -> Labeller:
     Raises:
         BadInput: a file is missing or damaged, or the weights do not fit `config.json`.
     """
-    model = Labeller(read_config(directory), head)
+    config = read_config(directory)
+    check_room(config, directory)
+    model = Labeller(config, head)
     load_weights(model, directory)
     return model.eval()

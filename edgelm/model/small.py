@@ -1,6 +1,5 @@
 """Directories of small models that are no decoders: their config, weights, lists of text and card."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
+from edgelm.files import check_file, read_json
 from edgelm.model.card import LABELS, card, hub_languages, table
 
 
@@ -23,10 +23,10 @@ def read_config(directory: Path, model_type: str, version: int) -> dict[str, Any
     """
     path = directory / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy="give a model directory") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(
             f"cannot be read ({type(error).__name__})", file=path, remedy="copy the model again"
         ) from None
@@ -49,6 +49,7 @@ def read_weights(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         BadInput: the file is missing or damaged.
     """
     try:
+        check_file(path)
         weights: dict[str, np.ndarray] = load_file(path)
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy="copy the model again") from None
@@ -69,13 +70,14 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file, ended by line feeds and nothing else.
 
     Raises:
-        BadInput: the file is missing or not UTF-8.
+        BadInput: the file is missing, no regular file or not UTF-8.
     """
     try:
+        check_file(path)
         text = path.read_bytes().decode("utf-8", "surrogatepass")
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy="copy the model again") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(
             f"cannot be read ({type(error).__name__})", file=path, remedy="copy the model again"
         ) from None

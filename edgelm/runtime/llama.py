@@ -1,4 +1,4 @@
-"""The llama.cpp runtime: one `.gguf` file, through the C interface that llama-cpp-python binds."""
+"""The llama.cpp runtime: one `.gguf` file, through llama.cpp's C interface."""
 
 import ctypes
 import math
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from edgelm.errors import BadInput, EdgelmError
-from edgelm.extras import require
 from edgelm.machine import usable_cores
 from edgelm.runtime.base import LanguageModel
+from edgelm.runtime.gguf_check import check_gguf
+from edgelm.runtime.llama_c import llama_cpp
 from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, SYSTEM, USER, language_tag
 
 LONGEST_TOKEN = 256  # bytes; a longer piece asks for its true size
@@ -27,7 +28,7 @@ class LlamaCppModel(LanguageModel):
     backend = "llama.cpp"
 
     def __init__(self, model: Any, path: Path, threads: int | None):
-        cpp = require("llama_cpp", "gguf")
+        cpp = llama_cpp()
         self.model, self.vocab, self.cpp, self.path = model, cpp.llama_model_get_vocab(model), cpp, path
         self.name = f"GGUF {path.stem.removeprefix('model-')}"
         self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
@@ -52,7 +53,8 @@ class LlamaCppModel(LanguageModel):
 
     @classmethod
     def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
-        cpp = require("llama_cpp", "gguf")
+        cpp = llama_cpp()
+        check_gguf(path)
         silence_llama_cpp(cpp)
         cpp.llama_backend_init()
         parameters = cpp.llama_model_default_params()
@@ -62,7 +64,11 @@ class LlamaCppModel(LanguageModel):
             raise BadInput(
                 "is not a GGUF file that llama.cpp can read", file=path, remedy="export the model again"
             )
-        return cls(model, path, threads)
+        opened = cls(model, path, threads)
+        if not np.isfinite(opened.session().feed([opened.bos])).all():
+            opened.close()
+            raise BadInput("its weights are damaged", file=path, remedy="copy or export the model again")
+        return opened
 
     def session(self) -> "LlamaCppSession":
         self.check_open()
@@ -177,10 +183,9 @@ class LlamaCppSession:
 
 def silence_llama_cpp(cpp: Any) -> None:
     """Keep llama.cpp's log off the user's terminal; what goes wrong is raised."""
-    global _quiet  # the callback must outlive every call, or llama.cpp calls freed memory
-    if _quiet is None:
-        _quiet = cpp.llama_log_callback(lambda level, text, data: None)
-        cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
+    if id(cpp) not in _quiet:
+        _quiet[id(cpp)] = cpp.llama_log_callback(lambda level, text, data: None)
+        cpp.llama_log_set(_quiet[id(cpp)], ctypes.c_void_p(0))
 
 
-_quiet: Any = None
+_quiet: dict[int, Any] = {}  # callbacks must outlive every call, or llama.cpp calls freed memory

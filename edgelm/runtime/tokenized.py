@@ -1,7 +1,25 @@
 """What the runtimes share that tokenise with a `tokenizer.json` (all but llama.cpp, which has its own)."""
 
+from pathlib import Path
+
+from edgelm.errors import BadInput
 from edgelm.runtime.base import LanguageModel
 from edgelm.tokenizer.text import TextTokenizer
+
+
+def check_rows(tokenizer: TextTokenizer, rows: int, directory: Path) -> None:
+    """See that a model has a row of its embedding for every token.
+
+    Raises:
+        BadInput: it has not.
+    """
+    largest = max(tokenizer.tokenizer.get_vocab().values())
+    if largest >= rows:
+        raise BadInput(
+            f"has a token {largest}, the model only {rows}",
+            file=directory / "tokenizer.json",
+            remedy="give the tokenizer that the model was trained with",
+        )
 
 
 class TokenizedModel(LanguageModel):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from edgelm.model.decoder import Cache, Decoder, rotary
 from edgelm.model.directory import load_model
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
-from edgelm.runtime.tokenized import TokenizedModel
+from edgelm.runtime.tokenized import TokenizedModel, check_rows
 from edgelm.tokenizer.text import TextTokenizer
 
 LOGITS = 8_000_000  # held in memory at once
@@ -29,7 +29,9 @@ class TorchModel(TokenizedModel):
     def open(cls, directory: Path, threads: int | None = None) -> "TorchModel":
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_model(directory), TextTokenizer(directory))
+        model, tokenizer = load_model(directory), TextTokenizer(directory)
+        check_rows(tokenizer, model.config.vocab_size, directory)
+        return cls(model, tokenizer)
 
     def session(self) -> "TorchSession":
         self.check_open()

@@ -10,6 +10,7 @@ from edgelm.model.head_config import HeadConfig
 from edgelm.model.heads import Labeller, load_labeller
 from edgelm.runtime.choices import batches, padded
 from edgelm.runtime.labeller import HeadModel
+from edgelm.runtime.tokenized import check_rows
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -24,7 +25,9 @@ class TorchLabeller(HeadModel):
     def open(cls, directory: Path, head: HeadConfig, threads: int | None = None) -> "TorchLabeller":
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_labeller(directory, head), TextTokenizer(directory))
+        model, tokenizer = load_labeller(directory, head), TextTokenizer(directory)
+        check_rows(tokenizer, model.config.vocab_size, directory)
+        return cls(model, tokenizer)
 
     @torch.inference_mode()
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:

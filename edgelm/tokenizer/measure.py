@@ -14,6 +14,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from edgelm.errors import BadInput
+from edgelm.tokenizer.read import read_tokenizer
 
 FILE = "tokenizer.json"
 BATCH = 1000  # documents encoded at a time
@@ -100,8 +101,8 @@ def open_tokenizer(path: Path) -> Measured:
             )
         raise BadInput(f"no {FILE} there" if path.is_dir() else "no such file", file=path, remedy=REMEDY)
     try:
-        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
-    except Exception as error:  # tokenizers raises bare Exception
+        tokenizer = read_tokenizer(file)
+    except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(f"is not a tokenizer ({reason})", file=file, remedy=REMEDY) from None
     named = file.absolute()

@@ -7,6 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from edgelm.errors import BadInput
+from edgelm.tokenizer.read import read_tokenizer
 from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, NAMED, SYSTEM, USER, ChatIds, language_tag
 
 
@@ -20,10 +21,10 @@ class TextTokenizer(ChatIds):
     def __init__(self, directory: Path):
         path = directory / "tokenizer.json"
         try:
-            self.tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            self.tokenizer = read_tokenizer(path)
         except FileNotFoundError:
             raise BadInput("no such file", file=path, remedy="give a tokenizer or model directory") from None
-        except Exception as error:  # tokenizers raises bare Exception
+        except (OSError, ValueError) as error:
             raise BadInput(
                 f"is not a tokenizer ({error})", file=path, remedy="train or copy it again"
             ) from None
@@ -38,7 +39,12 @@ class TextTokenizer(ChatIds):
             )
         self.bos, self.eos, self.end = self.id(BOS), self.id(EOS), self.id(END)
         self.user, self.assistant, self.system = self.id(USER), self.id(ASSISTANT), self.id(SYSTEM)
-        self.bytes_of = _bytes_of_tokens(self.tokenizer)
+        try:
+            self.bytes_of = _bytes_of_tokens(self.tokenizer)
+        except KeyError as error:
+            raise BadInput(
+                f"is not a byte-level tokenizer (a token has {error})", file=path, remedy="train it again"
+            ) from None
 
     def id(self, token: str) -> int:
         """Id of a token that must be there."""

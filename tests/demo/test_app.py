@@ -117,7 +117,8 @@ def test_no_model_is_a_sentence_with_a_remedy(demo_app, tmp_path):
 
 def test_a_model_without_its_runtime_is_left_out_with_a_line(demo_app, tmp_path, monkeypatch, capsys):
     (tmp_path / "model.gguf").write_bytes(b"x")
-    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    for module in ("llama_cpp", "xllamacpp"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=r"pip install 'edgelm\[gguf\]'"):
         demo_app.find_models([tmp_path])
     (tmp_path / "model.onnx").write_bytes(b"x")
