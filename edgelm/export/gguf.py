@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from edgelm.errors import EdgelmError
+from edgelm.errors import BadInput, EdgelmError
+from edgelm.export.foreign import pre_tokenizer
 from edgelm.extras import require
 from edgelm.model.card import read_card, training_summary
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.runtime.llama import silence_llama_cpp
-from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
+from edgelm.model.directory import read_weights
+from edgelm.runtime.llama import COMPOSES, silence_llama_cpp
 from edgelm.tokenizer.text import TextTokenizer
 
-PRE_TOKENIZER = "smollm"  # llama.cpp's name for: single digits, then ByteLevel
 MIXED = {"Q3_K_XL": "Q3_K_L", "Q4_K_L": "Q4_K_M", "Q5_K_L": "Q5_K_M"}
 """Kinds by the name that people give them: the embedding, which is the head too, stays at Q8_0."""
+WRONG = "give the tokenizer that the model was trained with"
 FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
 """llama.cpp's numbers for files that are not quantised."""
 LAYER_TENSORS = {
@@ -33,11 +33,14 @@ LAYER_TENSORS = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
 }
+OUTER_TENSORS = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 def write_gguf(model: Path, path: Path, kind: str) -> None:
-    """Write a model directory as one GGUF file of type `F32`, `F16` or `BF16` (norms stay F32).
+    """Write a model directory as one GGUF file of type `F32`, `F16` or `BF16` (norms and biases stay F32).
 
     Raises:
         BadInput: the directory is no model.
@@ -45,20 +48,18 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
     gguf = require("gguf", "export")
     config = read_config(model)
     tokenizer = TextTokenizer(model)
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, config.family)
     _write_metadata(writer, model, config, kind)
-    _write_tokenizer(writer, gguf, tokenizer)
+    _write_tokenizer(writer, gguf, tokenizer, config.vocab_size, model / "tokenizer.json")
     wide = getattr(gguf.GGMLQuantizationType, kind)
-    for name, weight in load_file(model / "model.safetensors").items():
-        weight = weight.astype(np.float32)
-        if name.endswith("q_proj.weight"):
-            weight = _interleave(weight, config.heads)
-        elif name.endswith("k_proj.weight"):
-            weight = _interleave(weight, config.kv_heads)
-        if weight.ndim == 1:
-            writer.add_tensor(tensor_name(name), weight)
+    for name, weight in sorted(read_weights(model).items()):
+        values = _arranged(name, weight.numpy(), config)
+        if config.tied and name == "lm_head.weight":
+            continue
+        if values.ndim == 1:
+            writer.add_tensor(tensor_name(name), values)
         else:
-            writer.add_tensor(tensor_name(name), gguf.quantize(weight, wide), raw_dtype=wide)
+            writer.add_tensor(tensor_name(name), gguf.quantize(values, wide), raw_dtype=wide)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -110,6 +111,9 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.heads)
     writer.add_head_count_kv(config.kv_heads)
+    if config.head_size or config.family == "qwen3":
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -117,33 +121,51 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_file_type(FILE_TYPES[kind])
 
 
-def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer) -> None:
+def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer, rows: int, file: Path) -> None:
+    """Vocabulary and special tokens; rows of the embedding without a token are marked as unused.
+
+    Raises:
+        BadInput: llama.cpp cannot cut text as the tokenizer does, or the embedding has too few rows.
+    """
     content = json.loads(tokenizer.tokenizer.to_str())
-    special = {token["id"] for token in content["added_tokens"] if token["special"]}
-    vocabulary = sorted(tokenizer.tokenizer.get_vocab().items(), key=lambda item: item[1])
-    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    kind = gguf.TokenType
+    tokens, types = [f"[PAD{number}]" for number in range(rows)], [kind.UNUSED] * rows
+    added = {one["content"]: one for one in content["added_tokens"]}
+    for token, number in tokenizer.tokenizer.get_vocab().items():
+        if number >= rows:
+            raise BadInput(f"has a token {number}, the model only {rows}", file=file, remedy=WRONG)
+        tokens[number], types[number] = token, kind.NORMAL
+        if token in added:
+            types[number] = kind.CONTROL if added[token]["special"] else kind.USER_DEFINED
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(PRE_TOKENIZER)
-    writer.add_token_list([token for token, _ in vocabulary])
-    writer.add_token_types([control if number in special else normal for _, number in vocabulary])
+    writer.add_tokenizer_pre(pre_tokenizer(content, file))
+    writer.add_bool(COMPOSES, content["normalizer"] is not None)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
     writer.add_token_merges([" ".join(pair) for pair in content["model"]["merges"]])
-    writer.add_bos_token_id(tokenizer.id(BOS))
-    writer.add_eos_token_id(tokenizer.id(EOS))
-    writer.add_eot_token_id(tokenizer.id(END))
-    writer.add_pad_token_id(tokenizer.id(PAD))
-    writer.add_add_bos_token(True)
+    writer.add_bos_token_id(tokenizer.bos)
+    writer.add_eos_token_id(tokenizer.eos)
+    writer.add_eot_token_id(tokenizer.end)
+    writer.add_pad_token_id(tokenizer.pad)
+    writer.add_add_bos_token(tokenizer.adds_bos)
     writer.add_add_eos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    if tokenizer.template:
+        writer.add_chat_template(tokenizer.template)
 
 
 def tensor_name(name: str) -> str:
     """llama.cpp's name for a tensor of a transformers model."""
-    if name.startswith("model.layers."):
-        _, _, number, inner = name.removesuffix(".weight").split(".", 3)
-        return f"blk.{number}.{LAYER_TENSORS[inner]}.weight"
-    return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[name]
+    inner, _, kind = name.rpartition(".")
+    if not name.startswith("model.layers."):
+        return f"{OUTER_TENSORS[inner]}.{kind}"
+    _, _, number, inner = inner.split(".", 3)
+    return f"blk.{number}.{LAYER_TENSORS[inner]}.{kind}"
 
 
-def _interleave(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows from transformers' rotary layout (two halves of a head) to llama.cpp's (pairs side by side)."""
-    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+def _arranged(name: str, weight: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Rows as llama.cpp wants them: Llama's queries and keys from transformers' rotary layout (two halves of
+    a head) to pairs side by side; the other families' as they are."""
+    heads = {"q_proj": config.heads, "k_proj": config.kv_heads}.get(name.split(".")[-2])
+    if config.family != "llama" or heads is None:
+        return weight
+    return weight.reshape(heads, 2, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)

@@ -34,7 +34,6 @@ from edgelm.tasks.classification import Classification
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -77,7 +76,7 @@ def finetune_head(
         pieces = [piece for one in examples for piece in parts(text, one, shape.context)]
         items = [head_item(text, one, head, shape.context) for one in pieces]
         packer = Packer(
-            ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.id(PAD)
+            ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.pad
         )
 
         def scored(one: Labeller) -> dict[str, Any]:

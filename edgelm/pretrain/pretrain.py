@@ -25,7 +25,6 @@ from edgelm.pretrain.sampling import CorpusSource, Sampling, corpus_source
 from edgelm.pretrain.validation import HeldOut
 from edgelm.progress import Progress
 from edgelm.tokenizer.extend import known_languages
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 VALIDATION_BYTES = 50_000  # of each language at the end
@@ -121,7 +120,7 @@ def pretrain(
             source = _source(corpus, languages, known, config, data, model.config.context, partial, progress)
             rows = world.rows(config.batch)
             context = model.config.context
-            packer = Packer(source, batch=config.batch, context=context, pad=known.id(PAD), rows=rows)
+            packer = Packer(source, batch=config.batch, context=context, pad=known.pad, rows=rows)
             stream: Any = Masked(packer, known, config.seed + world.rank) if data.both_ways else packer
             if warning := repeated(config.steps * config.batch * context / source.tokens):
                 progress.say(warning)
