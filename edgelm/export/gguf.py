@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.errors import EdgelmError
 from edgelm.export.foreign import pre_tokenizer
 from edgelm.extras import require
 from edgelm.model.card import read_card, training_summary
@@ -20,7 +20,6 @@ from edgelm.tokenizer.text import TextTokenizer
 
 MIXED = {"Q3_K_XL": "Q3_K_L", "Q4_K_L": "Q4_K_M", "Q5_K_L": "Q5_K_M"}
 """Kinds by the name that people give them: the embedding, which is the head too, stays at Q8_0."""
-WRONG = "give the tokenizer that the model was trained with"
 FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
 """llama.cpp's numbers for files that are not quantised."""
 LAYER_TENSORS = {
@@ -43,11 +42,12 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
     """Write a model directory as one GGUF file of type `F32`, `F16` or `BF16` (norms and biases stay F32).
 
     Raises:
-        BadInput: the directory is no model.
+        BadInput: the directory is no model, or llama.cpp cannot cut text as its tokenizer does.
     """
     gguf = require("gguf", "export")
     config = read_config(model)
     tokenizer = TextTokenizer(model)
+    tokenizer.check_fits(config.vocab_size, model)
     writer = gguf.GGUFWriter(path, config.family)
     _write_metadata(writer, model, config, kind)
     _write_tokenizer(writer, gguf, tokenizer, config.vocab_size, model / "tokenizer.json")
@@ -122,18 +122,12 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
 
 
 def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer, rows: int, file: Path) -> None:
-    """Vocabulary and special tokens; rows of the embedding without a token are marked as unused.
-
-    Raises:
-        BadInput: llama.cpp cannot cut text as the tokenizer does, or the embedding has too few rows.
-    """
+    """Vocabulary and special tokens; rows of the embedding without a token are marked as unused."""
     content = json.loads(tokenizer.tokenizer.to_str())
     kind = gguf.TokenType
     tokens, types = [f"[PAD{number}]" for number in range(rows)], [kind.UNUSED] * rows
     added = {one["content"]: one for one in content["added_tokens"]}
     for token, number in tokenizer.tokenizer.get_vocab().items():
-        if number >= rows:
-            raise BadInput(f"has a token {number}, the model only {rows}", file=file, remedy=WRONG)
         tokens[number], types[number] = token, kind.NORMAL
         if token in added:
             types[number] = kind.CONTROL if added[token]["special"] else kind.USER_DEFINED

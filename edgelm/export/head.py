@@ -65,10 +65,12 @@ class Graph(nn.Module):
 def _repeat_heads(attention: Attention, times: int) -> None:
     attention.grouped = False
     for name in ("k_proj", "v_proj"):
-        old = getattr(attention, name).weight.data
+        old, bias = getattr(attention, name).weight.data, getattr(attention, name).bias
         rows = old.view(-1, attention.head_dim, old.shape[1]).repeat_interleave(times, dim=0)
-        new = Linear(old.shape[1], rows.shape[0] * rows.shape[1])
+        new = Linear(old.shape[1], rows.shape[0] * rows.shape[1], bias is not None)
         new.weight.data = rows.reshape(-1, old.shape[1])
+        if bias is not None:
+            new.bias.data = bias.data.view(-1, attention.head_dim).repeat_interleave(times, dim=0).flatten()
         setattr(attention, name, new)
 
 

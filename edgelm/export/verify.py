@@ -71,7 +71,6 @@ def verify(
         EdgelmError: a token id differs or a bound of the format is broken; the message has the figures.
     """
     bound, texts, tokenizer = bounds()[name], verification_texts(languages), TextTokenizer(directory)
-    texts[OTHER] += tokenizer.added
     with contextlib.closing(load(artifact)) as exported:
         checked = _check_tokens(exported, tokenizer, artifact, texts)
         each = {code: _compare(reference, exported, own[:LOGIT_DOCUMENTS]) for code, own in texts.items()}
@@ -214,9 +213,9 @@ def _check_tokens(
     exported: LanguageModel, tokenizer: TextTokenizer, artifact: Path, texts: dict[str, list[str]]
 ) -> int:
     """How many texts there are, those made from them included; each must have the ids of `tokenizer.json`."""
-    count = 0
-    for code, documents in texts.items():
-        strings = [*documents, *hard_strings(documents, STRINGS)]
+    count, each = 0, {code: [*own, *hard_strings(own, STRINGS)] for code, own in texts.items()}
+    each["special tokens"] = [f"a {token}b" for token in tokenizer.added]
+    for code, strings in each.items():
         for text, ids in zip(strings, tokenizer.encode_batch(strings), strict=True):
             if exported.tokenize(text) != list(ids):
                 raise EdgelmError(

@@ -60,7 +60,14 @@ def finetune_head(
         BadInput: model or task is missing or damaged, or the task has neither labels nor tags.
     """
     progress = progress or Progress(silent=True)
-    head = head_of(task, both_ways or read_config(model).both_ways)
+    shape = read_config(model)
+    if shape.family != "llama":
+        raise BadInput(
+            f"is a {shape.family}, and heads are put on Llamas alone",
+            file=model,
+            remedy="choose --method full or lora, or another model",
+        )
+    head = head_of(task, both_ways or shape.both_ways)
     text = TextTokenizer(model)
     inherited = reserved_by(model)
 

@@ -19,7 +19,7 @@ from edgelm.pretrain.config import REPEATS, TOO_MANY, TrainConfig
 from edgelm.pretrain.distributed import Strategy, World, join_world, unshare
 from edgelm.pretrain.extend import extend, replay_shares
 from edgelm.pretrain.loop import train
-from edgelm.pretrain.masking import Masked
+from edgelm.pretrain.masking import MASK, Masked
 from edgelm.pretrain.packing import Packer
 from edgelm.pretrain.sampling import CorpusSource, Sampling, corpus_source
 from edgelm.pretrain.validation import HeldOut
@@ -220,6 +220,12 @@ def _shape(
     if data.both_ways and data.extend_languages:
         raise BadInput(
             "--both-ways and --extend-languages were both given", remedy="extend first, then read both ways"
+        )
+    if data.both_ways and MASK not in text.special:
+        raise BadInput(
+            f"lacks {MASK}, which --both-ways hides tokens behind",
+            file=tokenizer,
+            remedy="give a model that edgelm pretrained",
         )
     return replace(read_config(init_from), both_ways=data.both_ways)
 

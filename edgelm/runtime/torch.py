@@ -29,7 +29,9 @@ class TorchModel(TokenizedModel):
     def open(cls, directory: Path, threads: int | None = None) -> "TorchModel":
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_model(directory), TextTokenizer(directory))
+        model, tokenizer = load_model(directory), TextTokenizer(directory)
+        tokenizer.check_fits(model.config.vocab_size, directory)
+        return cls(model, tokenizer)
 
     def session(self) -> "TorchSession":
         self.check_open()

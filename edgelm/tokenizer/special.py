@@ -6,6 +6,7 @@ Ids are fixed by order: the named tokens first, then one tag a language, then sp
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -53,6 +54,11 @@ class ChatFormat:
     open: Mapping[str, tuple[int, ...]]
     close: tuple[int, ...]
     system: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> set[int]:
+        """All of them."""
+        return {*self.begin, *chain(*self.open.values()), *self.close, *self.system}
 
 
 class ChatIds:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, EOS, NAMED, PAD, ChatId
 
 OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
 """Where a model made elsewhere may say which tokens do what."""
+OTHER_KINDS = "edgelm reads no other kind, such as sentencepiece's; a .gguf file of the model runs"
 
 
 class TextTokenizer(ChatIds):
@@ -46,7 +47,7 @@ class TextTokenizer(ChatIds):
             raise BadInput(
                 f"is no byte-level BPE ({unlike})",
                 file=path,
-                remedy="edgelm reads no other kind, such as sentencepiece's; a .gguf file of the model runs",
+                remedy=OTHER_KINDS,
             )
         self.added = [one["content"] for one in content["added_tokens"]]
         self.special = {one["content"]: one["id"] for one in content["added_tokens"] if one["special"]}
@@ -59,7 +60,21 @@ class TextTokenizer(ChatIds):
             self.name_tokens(
                 self.special.get, self.encode, self.special[BOS], self.special[EOS], self.template
             )
-        self.bytes_of = _bytes_of_tokens(content)
+        try:
+            self.bytes_of = _bytes_of_tokens(content)
+        except KeyError as error:
+            raise BadInput(
+                f"is no byte-level BPE (a token has {error} in it)", file=path, remedy=OTHER_KINDS
+            ) from None
+
+    def check_fits(self, rows: int, directory: Path) -> None:
+        """Raise `BadInput` where a model has fewer rows in its embedding than there are tokens."""
+        if len(self.bytes_of) > rows:
+            raise BadInput(
+                f"has {len(self.bytes_of)} tokens, the model only {rows}",
+                file=directory / "tokenizer.json",
+                remedy="give the tokenizer that the model was trained with",
+            )
 
     def _read_names(self, directory: Path, missing: Sequence[str]) -> None:
         """Take the special tokens from what is beside the tokenizer of a model made elsewhere."""
@@ -123,9 +138,8 @@ class TextTokenizer(ChatIds):
 
     def framing(self) -> list[int]:
         """The special tokens of the chat format and BOS."""
-        form = self.chat_format
-        frames = [*form.begin, *form.close, *chain(*form.open.values())] if form else []
-        return sorted({self.bos, *self.special.values()} & {self.bos, *frames})
+        frames = self.chat_format.ids if self.chat_format else set()
+        return sorted({self.bos} | (frames & {*self.special.values()}))
 
     def chat(self, text: str) -> list[int]:
         """One user message, up to where the assistant answers."""
@@ -153,7 +167,7 @@ def _template(directory: Path, said: Any) -> str:
 
 def _without(directory: Path) -> str:
     if (directory / "tokenizer.model").exists():
-        return "its tokenizer.model is sentencepiece's, which edgelm does not read; a .gguf file of it runs"
+        return f"its tokenizer.model is another kind; {OTHER_KINDS}"
     return "give a tokenizer or model directory"
 
 

@@ -117,11 +117,15 @@ def save_model(name: str, folder: Path, *, dtype: str = "float32", shard: str = 
     generator = torch.Generator().manual_seed(0)
     for key, weight in model.named_parameters():
         back = key.endswith(("o_proj.weight", "down_proj.weight"))
-        std = 0.12 if "embed" in key or "lm_head" in key else 0.06 if back else 0.04
+        std = (0.06 if back else 0.04) * (256 / config.hidden_size) ** 0.5
+        std = 0.12 if "embed" in key or "lm_head" in key else std
         if key.endswith("norm.weight"):
             torch.nn.init.uniform_(weight, 0.8, 1.2, generator=generator)
         else:
-            torch.nn.init.normal_(weight, std=0.2 if key.endswith("bias") else std, generator=generator)
+            torch.nn.init.normal_(weight, std=0.02 if key.endswith("bias") else std, generator=generator)
+    if not config.tie_word_embeddings:  # near the embedding, or nothing would be likely
+        with torch.no_grad():
+            model.lm_head.weight.mul_(0.3).add_(model.model.embed_tokens.weight)
     model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=shard)
     save_tokenizer(tokenizer, folder)
 
