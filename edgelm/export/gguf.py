@@ -60,6 +60,8 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
             writer.add_tensor(tensor_name(name), values)
         else:
             writer.add_tensor(tensor_name(name), gguf.quantize(values, wide), raw_dtype=wide)
+    if divisors := config.rope_divisors:
+        writer.add_tensor("rope_freqs.weight", np.array(divisors, dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -49,7 +49,7 @@ class Graph(nn.Module):
         model, config = self.inner, self.inner.config
         x = model.model.embed_tokens(ids)
         positions = torch.arange(ids.shape[1])
-        cos, sin = rotary(positions, config.head_dim, config.rope_theta)
+        cos, sin = rotary(positions, config.head_dim, config.rope_theta, config.rope_divisors)
         seen = mask[:, None, None, :].bool()
         if not model.head.both_ways:
             seen = seen & (positions[:, None] >= positions[None, :])[None, None]

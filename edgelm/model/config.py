@@ -1,7 +1,8 @@
 """The shape of a decoder: a preset, or what a Hugging Face `config.json` says."""
 
 import json
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,29 @@ ROPE = {"rope_type", "type", "rope_theta"}
 
 
 @dataclass(frozen=True, slots=True)
+class LongRope:
+    """How Llama 3.1 stretches the rotary angles for a longer context, by transformers' names."""
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_max_position_embeddings: float
+
+    def divisors(self, head_dim: int, theta: float) -> list[float]:
+        """What the frequency of each pair of values is divided by: 1 of the quick ones, `factor` of the slow."""
+        found = []
+        for place in range(0, head_dim, 2):
+            turns = self.original_max_position_embeddings * theta ** -(place / head_dim) / (2 * math.pi)
+            share = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+            share = min(max(share, 0.0), 1.0)
+            found.append(1 / ((1 - share) / self.factor + share))
+        return found
+
+
+LONG_ROPE = [one.name for one in fields(LongRope)]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Shape of a Llama decoder, and what models made elsewhere add to it.
 
@@ -40,6 +64,7 @@ class ModelConfig:
         qkv_bias: queries, keys and values have biases, as in Qwen2.
         o_bias, mlp_bias: so do the attention's output and the feed-forward layer.
         qk_norm: queries and keys are normalised, head by head, as in Qwen3.
+        long_rope: the rotary angles are stretched for a longer context, as in Llama 3.1.
     """
 
     vocab_size: int
@@ -58,6 +83,7 @@ class ModelConfig:
     o_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
+    long_rope: LongRope | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -82,6 +108,11 @@ class ModelConfig:
     @property
     def head_dim(self) -> int:
         return self.head_size or self.hidden_size // self.heads
+
+    @property
+    def rope_divisors(self) -> list[float] | None:
+        """What the frequencies of the rotary embedding are divided by [head_dim / 2]; None for nothing."""
+        return self.long_rope.divisors(self.head_dim, self.rope_theta) if self.long_rope else None
 
     @property
     def family(self) -> str:
@@ -126,8 +157,12 @@ def to_hugging_face(config: ModelConfig, bos: int, eos: int, pad: int) -> dict[s
     writer = next(name for name, family in FAMILIES.items() if family == config.family)
     reads = {"architectures": [READER], "edgelm": {"both_ways": True}, "use_cache": False}
     writes = {"architectures": [writer], "use_cache": True}
+    stretched = (
+        {"rope_scaling": {"rope_type": "llama3", **asdict(config.long_rope)}} if config.long_rope else {}
+    )
     return {
         **(reads if config.both_ways else writes),
+        **stretched,
         "model_type": config.family,
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -200,6 +235,7 @@ def _from_hugging_face(value: dict[str, Any]) -> ModelConfig:
         raise ValueError("attention_bias True beside norms of queries and keys")
     hidden_size, heads = int(value["hidden_size"]), int(value["num_attention_heads"])
     head_size = value.get("head_dim")
+    rope_theta, long_rope = _rope(value)
     return ModelConfig(
         vocab_size=int(value["vocab_size"]),
         hidden_size=hidden_size,
@@ -208,7 +244,7 @@ def _from_hugging_face(value: dict[str, Any]) -> ModelConfig:
         heads=heads,
         kv_heads=int(value.get("num_key_value_heads") or heads),
         context=int(value["max_position_embeddings"]),
-        rope_theta=_rope_theta(value),
+        rope_theta=rope_theta,
         rms_norm_eps=float(value["rms_norm_eps"]),
         both_ways=names == [READER],
         head_size=None if head_size is None or head_size * heads == hidden_size else int(head_size),
@@ -217,12 +253,15 @@ def _from_hugging_face(value: dict[str, Any]) -> ModelConfig:
         o_bias=bias and family == "llama",
         mlp_bias=bool(value.get("mlp_bias")) and family == "llama",
         qk_norm=family == "qwen3",
+        long_rope=long_rope,
     )
 
 
-def _rope_theta(value: dict[str, Any]) -> float:
-    """The base of the rotary angles: a field of its own in transformers 4, inside another in 5."""
+def _rope(value: dict[str, Any]) -> tuple[float, LongRope | None]:
+    """Base of the rotary angles and how they are stretched: fields of their own in transformers 4, one in 5."""
     rope = value.get("rope_parameters") or value.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default" or {*rope} - ROPE:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    stretched = LongRope(**{key: float(rope[key]) for key in LONG_ROPE}) if kind == "llama3" else None
+    if kind not in ("default", "llama3") or {*rope} - ROPE - {*(LONG_ROPE if stretched else ())}:
         raise ValueError(f"rope_scaling {rope}")
-    return float(rope.get("rope_theta", value.get("rope_theta", 10_000.0)))
+    return float(rope.get("rope_theta", value.get("rope_theta", 10_000.0))), stretched

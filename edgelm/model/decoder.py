@@ -44,9 +44,17 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [T, D] of the rotary embedding at integer positions [T] (Su et al., 2021)."""
+def rotary(
+    positions: Tensor, head_dim: int, theta: float, divisors: list[float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, D] of the rotary embedding at integer positions [T] (Su et al., 2021).
+
+    Args:
+        divisors: of the frequencies [D / 2].
+    """
     frequency = theta ** -(torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
+    if divisors:
+        frequency = frequency / torch.tensor(divisors, device=positions.device)
     angle = torch.outer(positions.float(), frequency).repeat(1, 2)
     return angle.cos(), angle.sin()
 
@@ -219,7 +227,7 @@ class Decoder(nn.Module):
         x = self.model.embed_tokens(tokens).to(self.dtype)
         start = past[0][0].shape[2] if past else 0
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
+        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, self.config.rope_divisors)
         mask = starts = None
         if documents is not None:
             starts = document_starts(documents).to(tokens.device)

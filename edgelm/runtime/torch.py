@@ -80,7 +80,7 @@ class TorchModel(TokenizedModel):
             row[: len(tree.tokens), known : known + len(tree.tokens)] = tree.sees
         positions = lengths[:, None] + torch.from_numpy(padded([tree.depth for tree in trees]))
         shape = decoder.config
-        angles = rotary(positions.flatten().to(device), shape.head_dim, shape.rope_theta)
+        angles = rotary(positions.flatten().to(device), shape.head_dim, shape.rope_theta, shape.rope_divisors)
         cos, sin = (one.view(len(trees), 1, nodes.shape[1], -1) for one in angles)
         mask = torch.from_numpy(sees)[:, None].to(device)
         x = decoder.model.embed_tokens(torch.from_numpy(nodes).to(device)).to(decoder.dtype)

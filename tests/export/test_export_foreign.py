@@ -31,7 +31,14 @@ from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
 
 LANGUAGES = ("ven", "afr")
-PRE = {"smollm": "smollm", "nine-heads": "gpt-2", "llama": "llama-bpe", "qwen2": "qwen2", "qwen3": "qwen2"}
+PRE = {
+    "smollm": "smollm",
+    "long": "smollm",
+    "nine-heads": "gpt-2",
+    "llama": "llama-bpe",
+    "qwen2": "qwen2",
+    "qwen3": "qwen2",
+}
 
 
 @pytest.fixture(scope="module")

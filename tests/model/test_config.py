@@ -71,6 +71,7 @@ def test_heads_must_divide() -> None:
         ({"num_hidden_layers": None}, "does not describe a model that edgelm reads"),
         ({"num_attention_heads": 0}, "heads 0 is too small"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, r"rope_scaling \{'rope_type': 'linear'"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, "edgelm reads .'low_freq_factor'"),
         ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, r"rope_scaling \{'type': 'yarn'"),
         ({"rope_parameters": {"rope_type": "default", "factor": 2.0}}, "rope_scaling .*'factor'"),
         ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "rope_scaling .*full_attention"),

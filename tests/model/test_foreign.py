@@ -101,8 +101,8 @@ def test_an_embedding_that_is_stored_twice_and_what_old_files_hold(tmp_path: Pat
 def five(config: dict[str, Any]) -> dict[str, Any]:
     """A `config.json` as transformers 5 writes it."""
     config = dict(config)
-    config["rope_parameters"] = {"rope_type": "default", "rope_theta": config.pop("rope_theta")}
-    config.pop("rope_scaling", None)
+    kind = config.pop("rope_scaling", None) or {"rope_type": "default"}
+    config["rope_parameters"] = {**kind, "rope_theta": config.pop("rope_theta")}
     return config
 
 
@@ -115,7 +115,7 @@ def old(config: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "change"), [("qwen2", five), ("qwen3", five), ("smollm", five), ("llama", old)]
+    ("name", "change"), [("qwen2", five), ("qwen3", five), ("smollm", five), ("long", five), ("llama", old)]
 )
 def test_a_config_of_another_version(tmp_path: Path, name: str, change: Any) -> None:
     foreign.save_model(name, tmp_path)

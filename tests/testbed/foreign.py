@@ -58,11 +58,21 @@ SHAPE = {
     "tie_word_embeddings": True,
 }
 NINE_HEADS = {"hidden_size": 512, "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 56}
+STRETCHED = {
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+}
 BIASES = {"attention_bias": True, "mlp_bias": True}
 MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "smollm": ("Llama", "smollm", {}),
     "nine-heads": ("Llama", "gpt-2", NINE_HEADS),
     "llama": ("Llama", "llama-bpe", {"tie_word_embeddings": False, **BIASES}),
+    "long": ("Llama", "smollm", STRETCHED),
     "qwen2": ("Qwen2", "qwen2", {"vocab_size": ROWS}),
     "qwen3": ("Qwen3", "qwen2", {"tie_word_embeddings": False, "head_dim": 96, "vocab_size": ROWS}),
 }
