@@ -40,7 +40,7 @@ class LongRope:
     original_max_position_embeddings: float
 
     def divisors(self, head_dim: int, theta: float) -> list[float]:
-        """What the frequency of each pair of values is divided by: 1 of the quick ones, `factor` of the slow."""
+        """What the frequency of each pair of values is divided by: 1 of quick ones, `factor` of slow."""
         found = []
         for place in range(0, head_dim, 2):
             turns = self.original_max_position_embeddings * theta ** -(place / head_dim) / (2 * math.pi)
@@ -258,7 +258,7 @@ def _from_hugging_face(value: dict[str, Any]) -> ModelConfig:
 
 
 def _rope(value: dict[str, Any]) -> tuple[float, LongRope | None]:
-    """Base of the rotary angles and how they are stretched: fields of their own in transformers 4, one in 5."""
+    """Base of the rotary angles and how they are stretched: two fields in transformers 4, one in 5."""
     rope = value.get("rope_parameters") or value.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     stretched = LongRope(**{key: float(rope[key]) for key in LONG_ROPE}) if kind == "llama3" else None
