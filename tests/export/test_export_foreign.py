@@ -25,7 +25,7 @@ from edgelm.export.prune import prune
 from edgelm.export.strings import hard_strings
 from edgelm.export.verify import check_size, verify
 from edgelm.model.directory import load_model
-from edgelm.runtime import load
+from edgelm.runtime import Generation, load
 from edgelm.runtime.torch import TorchModel
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
@@ -305,4 +305,6 @@ def test_a_text_ends_where_the_model_ends_it(folder: Path, tmp_path: Path) -> No
         with torch.no_grad():
             row = decoder.model.embed_tokens.weight[text.special[ending]]
             row.copy_(decoder.hidden(torch.tensor([model.prompt("Molo", chat=True)]))[0][0, -1])
-        assert "".join(model.generate("Molo", temperature=0, max_tokens=5, chat=True)) == ""
+        report = Generation()
+        assert "".join(model.generate("Molo", temperature=0, max_tokens=5, chat=True, report=report)) == ""
+        assert (report.ended, report.tokens) == ("stop", 0)
