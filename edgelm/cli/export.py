@@ -64,6 +64,10 @@ def export(
     ]
     header = ["file", "MB", "KL", "bits per byte", "most in", "same top token", "same greedy text"]
     print_table(header, rows, "Verified against PyTorch float32")
+    for name, one in found.items():
+        if larger := one.get("fallen_back"):
+            types = ", ".join(sorted({*larger.values()}))
+            print(f"{name}: {len(larger)} matrices stay at {types}, as their rows are no multiple of 256")
     print(f"each language: {output}/verification.json")
     if codes:
         _report_pruning(output / PRUNING)

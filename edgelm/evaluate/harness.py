@@ -97,9 +97,9 @@ class EdgelmLM(TemplateLM):
         if len(context) <= room:
             return tuple(context)
         if self.chat:
-            return tuple(
-                self.model.message(list(context[2:-2]), answer=answer - 1, context=self.model.context)
-            )
+            begin, end = self.model.frame()
+            text = list(context[len(begin) : len(context) - len(end)])
+            return tuple(self.model.message(text, answer=answer - 1, context=self.model.context))
         if room < 1:
             raise BadInput(f"an answer of {answer} tokens does not fit the context of {self.model.context}")
         return (context[0], *context[len(context) - room + 1 :])

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
+from edgelm.export.foreign import check_gguf, fallen_back
 from edgelm.export.gguf import ALIKE, check_quantiser, quantize_gguf, write_gguf, written_here
 from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
 from edgelm.export.prune import decode_speeds, held_out, prune, training_texts
@@ -85,6 +86,8 @@ def export(
             "it takes text to see which tokens languages use", remedy="give it, as in: --text my-corpus"
         )
     check_packages(formats)
+    if kinds := [name.split(":")[1] for name in formats if name.startswith("gguf:")]:
+        check_gguf(model, kinds)
 
     def work(partial: Path) -> dict[str, Any]:
         for leftover in partial.iterdir():
@@ -111,8 +114,11 @@ def export(
             for name in formats:
                 artifact = partial / artifact_name(name)
                 _write(source, partial, name, importance)
-                check_size(artifact, name, reference.model.config.parameters, reference.vocab_size)
+                shape = reference.model.config
+                check_size(artifact, name, shape.parameters, shape.vocab_size, shape.tied)
                 figures[name] = verify(reference, source, artifact, name, languages)
+                if larger := _fallen_back(artifact, name):
+                    figures[name]["fallen_back"] = larger
                 step(1, name)
         if languages:
             whole = partial / ".scratch" / "whole"
@@ -134,6 +140,13 @@ def export(
         work=work,
     )
     return provenance["results"]
+
+
+def _fallen_back(artifact: Path, name: str) -> dict[str, str]:
+    """Types of the matrices of a GGUF file that its kind does not fit."""
+    family, kind = name.split(":")
+    found = fallen_back(artifact, kind) if family == "gguf" else {}
+    return {tensor: own for tensor, (own, _) in found.items()}
 
 
 def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from edgelm.errors import EdgelmError, MissingExtra
+from edgelm.export.foreign import pre_tokenizer
 from edgelm.extras import require
 from edgelm.model.card import read_card, training_summary
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.runtime.llama import silence_llama_cpp
+from edgelm.model.directory import read_weights
+from edgelm.runtime.llama import COMPOSES, silence_llama_cpp
 from edgelm.runtime.llama_c import compiled
-from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
 from edgelm.tokenizer.text import TextTokenizer
 
-PRE_TOKENIZER = "smollm"  # llama.cpp's name for: single digits, then ByteLevel
 MIXED = {"Q3_K_XL": "Q3_K_L", "Q4_K_L": "Q4_K_M", "Q5_K_L": "Q5_K_M"}
 """Kinds by the name that people give them: the embedding, which is the head too, stays at Q8_0."""
 FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2, "Q5_0": 8}
@@ -37,40 +36,43 @@ LAYER_TENSORS = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
 }
+OUTER_TENSORS = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 def write_gguf(model: Path, path: Path, kind: str) -> None:
     """Write a model directory as one GGUF file of one of `FILE_TYPES`.
 
-    Norms stay F32. The embedding, which is the head too, has 8 bits where the others have fewer; a matrix
+    Norms and biases stay F32. The embedding and the head have 8 bits where the others have fewer; a matrix
     whose rows cannot be cut into the kind's blocks stays F16.
 
     Raises:
-        BadInput: the directory is no model.
+        BadInput: the directory is no model, or llama.cpp cannot cut text as its tokenizer does.
     """
     gguf = require("gguf", "export")
     config = read_config(model)
     tokenizer = TextTokenizer(model)
-    writer = gguf.GGUFWriter(path, "llama")
+    tokenizer.check_fits(config.vocab_size, model)
+    writer = gguf.GGUFWriter(path, config.family)
     _write_metadata(writer, model, config, kind)
     if kind in ("Q8_0", "Q5_0", "Q4_0"):
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _write_tokenizer(writer, gguf, tokenizer)
-    for name, weight in load_file(model / "model.safetensors").items():
-        weight = weight.astype(np.float32)
-        if name.endswith("q_proj.weight"):
-            weight = _interleave(weight, config.heads)
-        elif name.endswith("k_proj.weight"):
-            weight = _interleave(weight, config.kv_heads)
-        name = tensor_name(name)
-        if weight.ndim == 1:
-            writer.add_tensor(name, weight)
+    _write_tokenizer(writer, gguf, tokenizer, config.vocab_size, model / "tokenizer.json")
+    for name, weight in sorted(read_weights(model).items()):
+        if config.tied and name == "lm_head.weight":
+            continue
+        values, name = _arranged(name, weight.numpy(), config), tensor_name(name)
+        if values.ndim == 1:
+            writer.add_tensor(name, values)
         else:
             own = gguf.GGMLQuantizationType["Q8_0" if name in HEADS and kind not in ALIKE else kind]
-            if weight.shape[1] % gguf.GGML_QUANT_SIZES[own][0]:
+            if values.shape[1] % gguf.GGML_QUANT_SIZES[own][0]:
                 own = gguf.GGMLQuantizationType.F16
-            writer.add_tensor(name, gguf.quantize(weight, own), raw_dtype=own)
+            writer.add_tensor(name, gguf.quantize(values, own), raw_dtype=own)
+    if divisors := config.rope_divisors:
+        writer.add_tensor("rope_freqs.weight", np.array(divisors, dtype=np.float32))
     finish(writer, path)
 
 
@@ -154,6 +156,9 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.heads)
     writer.add_head_count_kv(config.kv_heads)
+    if config.head_size or config.family == "qwen3":
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -161,33 +166,45 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_file_type(FILE_TYPES[kind])
 
 
-def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer) -> None:
+def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer, rows: int, file: Path) -> None:
+    """Vocabulary and special tokens; rows of the embedding without a token are marked as unused."""
     content = json.loads(tokenizer.tokenizer.to_str())
-    special = {token["id"] for token in content["added_tokens"] if token["special"]}
-    vocabulary = sorted(tokenizer.tokenizer.get_vocab().items(), key=lambda item: item[1])
-    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    kind = gguf.TokenType
+    tokens, types = [f"[PAD{number}]" for number in range(rows)], [kind.UNUSED] * rows
+    added = {one["content"]: one for one in content["added_tokens"]}
+    for token, number in tokenizer.tokenizer.get_vocab().items():
+        tokens[number], types[number] = token, kind.NORMAL
+        if token in added:
+            types[number] = kind.CONTROL if added[token]["special"] else kind.USER_DEFINED
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(PRE_TOKENIZER)
-    writer.add_token_list([token for token, _ in vocabulary])
-    writer.add_token_types([control if number in special else normal for _, number in vocabulary])
+    writer.add_tokenizer_pre(pre_tokenizer(content, file))
+    writer.add_bool(COMPOSES, content["normalizer"] is not None)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
     writer.add_token_merges([" ".join(pair) for pair in content["model"]["merges"]])
-    writer.add_bos_token_id(tokenizer.id(BOS))
-    writer.add_eos_token_id(tokenizer.id(EOS))
-    writer.add_eot_token_id(tokenizer.id(END))
-    writer.add_pad_token_id(tokenizer.id(PAD))
-    writer.add_add_bos_token(True)
+    writer.add_bos_token_id(tokenizer.bos)
+    writer.add_eos_token_id(tokenizer.eos)
+    writer.add_eot_token_id(tokenizer.end)
+    writer.add_pad_token_id(tokenizer.pad)
+    writer.add_add_bos_token(tokenizer.adds_bos)
     writer.add_add_eos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    if tokenizer.template:
+        writer.add_chat_template(tokenizer.template)
 
 
 def tensor_name(name: str) -> str:
     """llama.cpp's name for a tensor of a transformers model."""
-    if name.startswith("model.layers."):
-        _, _, number, inner = name.removesuffix(".weight").split(".", 3)
-        return f"blk.{number}.{LAYER_TENSORS[inner]}.weight"
-    return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[name]
+    inner, _, kind = name.rpartition(".")
+    if not name.startswith("model.layers."):
+        return f"{OUTER_TENSORS[inner]}.{kind}"
+    _, _, number, inner = inner.split(".", 3)
+    return f"blk.{number}.{LAYER_TENSORS[inner]}.{kind}"
 
 
-def _interleave(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows from transformers' rotary layout (two halves of a head) to llama.cpp's (pairs side by side)."""
-    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+def _arranged(name: str, weight: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Rows as llama.cpp wants them: Llama's queries and keys from transformers' rotary layout (two halves of
+    a head) to pairs side by side; the other families' as they are."""
+    heads = {"q_proj": config.heads, "k_proj": config.kv_heads}.get(name.split(".")[-2])
+    if config.family != "llama" or heads is None:
+        return weight
+    return weight.reshape(heads, 2, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)

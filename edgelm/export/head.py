@@ -49,7 +49,7 @@ class Graph(nn.Module):
         model, config = self.inner, self.inner.config
         x = model.model.embed_tokens(ids)
         positions = torch.arange(ids.shape[1])
-        cos, sin = rotary(positions, config.head_dim, config.rope_theta)
+        cos, sin = rotary(positions, config.head_dim, config.rope_theta, config.rope_divisors)
         seen = mask[:, None, None, :].bool()
         if not model.head.both_ways:
             seen = seen & (positions[:, None] >= positions[None, :])[None, None]
@@ -65,10 +65,12 @@ class Graph(nn.Module):
 def _repeat_heads(attention: Attention, times: int) -> None:
     attention.grouped = False
     for name in ("k_proj", "v_proj"):
-        old = getattr(attention, name).weight.data
+        old, bias = getattr(attention, name).weight.data, getattr(attention, name).bias
         rows = old.view(-1, attention.head_dim, old.shape[1]).repeat_interleave(times, dim=0)
-        new = Linear(old.shape[1], rows.shape[0] * rows.shape[1])
+        new = Linear(old.shape[1], rows.shape[0] * rows.shape[1], bias is not None)
         new.weight.data = rows.reshape(-1, old.shape[1])
+        if bias is not None:
+            new.bias.data = bias.data.view(-1, attention.head_dim).repeat_interleave(times, dim=0).flatten()
         setattr(attention, name, new)
 
 

@@ -113,9 +113,10 @@ def _watch(decoder: Decoder) -> Iterator[dict[str, torch.Tensor]]:
         for name, module in decoder.named_modules()
         if isinstance(module, Linear)
     ]
-    handles.append(  # the embedding is the head too
+    head = "model.embed_tokens.weight" if decoder.config.tied else "lm_head.weight"
+    handles.append(  # what the head is multiplied by; it is no module's work
         decoder.model.norm.register_forward_hook(
-            lambda module, inputs, output: note(tensor_name("model.embed_tokens.weight"), output)
+            lambda module, inputs, output: note(tensor_name(head), output)
         )
     )
     try:

@@ -1,5 +1,6 @@
 """A model for some of its languages: the tokens that these do not use are dropped, with their embeddings."""
 
+import json
 import shutil
 import tempfile
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import TOKENIZER_FILES, load_model, save_model
@@ -21,6 +23,7 @@ from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import is_corpus, read_source, sample_texts
 from edgelm.tokenizer.train import sample
 
+HEAD = "lm_head.weight"
 TEXT_BYTES = 64_000_000
 """Of each language of a corpus; rare tokens come late."""
 HELD_OUT_BYTES = 500_000
@@ -73,7 +76,11 @@ def prune(
         for name in TOKENIZER_FILES:
             if (model / name).exists():
                 shutil.copyfile(model / name, tokenizer / name)
-        old = prune_tokenizer(before, used_tokens(before, texts.values()), tokenizer / "tokenizer.json")
+        _forget_ids(tokenizer / "tokenizer_config.json")
+        used = used_tokens(before, texts.values())
+        if before.chat_format:
+            used |= before.chat_format.ids  # some formats name the roles in plain text
+        old = prune_tokenizer(before, used, tokenizer / "tokenizer.json")
         pruned = _with_rows(decoder, old)
         save_model(pruned, tokenizer, folder, _card(model, texts, before.vocab_size, len(old)))
     after = TextTokenizer(folder)
@@ -103,11 +110,22 @@ def decode_speeds(files: Sequence[Path]) -> list[float]:
     return [round(count / median(own), 1) for own in seconds]
 
 
+def _forget_ids(path: Path) -> None:
+    """Leave out the copy of the added tokens that transformers keeps beside a tokenizer, by their old ids."""
+    if path.exists():
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if said.pop("added_tokens_decoder", None) is not None:
+            artifacts.write_json(path, said)
+
+
 def _with_rows(decoder: Decoder, old: Sequence[int]) -> Decoder:
-    """The decoder with these rows of its embedding."""
+    """The decoder with these rows of its embedding, and of its head where that is another matrix."""
     pruned = Decoder(replace(decoder.config, vocab_size=len(old)))
-    rows = decoder.model.embed_tokens.weight.detach()[torch.tensor(old)]
-    pruned.load_state_dict({**decoder.state_dict(), EMBEDDING: rows})
+    weights = decoder.state_dict()
+    for name in (EMBEDDING, HEAD):
+        if name in weights:
+            weights[name] = weights[name][torch.tensor(old)]
+    pruned.load_state_dict(weights)
     return pruned.eval()
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from edgelm import resources
 from edgelm.errors import BadInput, EdgelmError
+from edgelm.export.foreign import fallen_back
 from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.extras import require
 from edgelm.runtime import load
@@ -69,9 +70,9 @@ def verify(
     Raises:
         EdgelmError: a token id differs or a bound of the format is broken; the message has the figures.
     """
-    bound, texts = bounds()[name], verification_texts(languages)
+    bound, texts, tokenizer = bounds()[name], verification_texts(languages), TextTokenizer(directory)
     with contextlib.closing(load(artifact)) as exported:
-        checked = _check_tokens(exported, TextTokenizer(directory), artifact, texts)
+        checked = _check_tokens(exported, tokenizer, artifact, texts)
         each = {code: _compare(reference, exported, own[:LOGIT_DOCUMENTS]) for code, own in texts.items()}
     total = _Compared.of(each.values())
     found: dict[str, Any] = {
@@ -148,7 +149,7 @@ def _compare(reference: LanguageModel, exported: LanguageModel, documents: Seque
     """Read documents, each from its beginning as far as the context goes, and go on from the first one's."""
     parts = []
     for text in documents:
-        ids = [reference.bos, *reference.tokenize(text)][: reference.context]
+        ids = [reference.bos, *reference.tokenize(text)][: min(reference.context, exported.context)]
         ours, theirs = reference.session().feed(ids), exported.session().feed(ids)
         p, q = log_softmax(ours), log_softmax(theirs)
         largest = np.abs(ours - theirs).max(axis=-1)
@@ -168,18 +169,24 @@ def _compare(reference: LanguageModel, exported: LanguageModel, documents: Seque
     return _Compared.of(parts, _common(_continue(reference, start), _continue(exported, start)))
 
 
-def check_size(artifact: Path, name: str, parameters: int, vocabulary: int) -> None:
+def check_size(artifact: Path, name: str, parameters: int, vocabulary: int, tied: bool = True) -> None:
     """Hold an artifact's size against its bits a weight, so that a tied embedding stored twice is found.
 
     In a GGUF file of few bits a weight it may be small beside what else the bound allows, so there the names
-    of the tensors are looked at too.
+    of the tensors are looked at too. Matrices whose rows its kind does not fit may have the bits they have.
+
+    Args:
+        parameters: weights, a tied embedding counted once.
+        tied: the embedding is the output head too.
 
     Raises:
         EdgelmError: the file is larger than its format explains.
     """
     beside = vocabulary * 64 + (40_000 if artifact.is_file() else 200_000)  # token strings; names, or a graph
+    if artifact.is_file():
+        beside += sum(size for _, size in fallen_back(artifact, name.split(":")[1]).values())
     allowed = parameters * bounds()[name].bits / 8 + beside
-    if _size(artifact) > allowed or (artifact.is_file() and HEAD in _tensor_names(artifact)):
+    if _size(artifact) > allowed or (tied and artifact.is_file() and HEAD in _tensor_names(artifact)):
         raise EdgelmError(
             f"{artifact.name}: {_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
             "Is a tied weight stored twice?"
@@ -206,9 +213,9 @@ def _check_tokens(
     exported: LanguageModel, tokenizer: TextTokenizer, artifact: Path, texts: dict[str, list[str]]
 ) -> int:
     """How many texts there are, those made from them included; each must have the ids of `tokenizer.json`."""
-    count = 0
-    for code, documents in texts.items():
-        strings = [*documents, *hard_strings(documents, STRINGS)]
+    count, each = 0, {code: [*own, *hard_strings(own, STRINGS)] for code, own in texts.items()}
+    each["special tokens"] = [f"a {token}b" for token in tokenizer.added]
+    for code, strings in each.items():
         for text, ids in zip(strings, tokenizer.encode_batch(strings), strict=True):
             if exported.tokenize(text) != list(ids):
                 raise EdgelmError(

@@ -30,11 +30,15 @@ def answer_item(
 
 def answers(ids: np.ndarray, tokenizer: TextTokenizer) -> np.ndarray:
     """Which tokens the assistant says, END included: bool [T]. Text never holds the tokens that frame it."""
-    places = np.arange(len(ids))
-    begins = np.maximum.accumulate(np.where(ids == tokenizer.assistant, places, -1))
+    places, opened = np.arange(len(ids)), np.zeros(len(ids), dtype=bool)
+    assert tokenizer.chat_format is not None
+    opening = tokenizer.chat_format.open["assistant"]
+    windows = np.lib.stride_tricks.sliding_window_view(ids, len(opening))
+    opened[np.flatnonzero((windows == opening).all(axis=1)) + len(opening) - 1] = True
+    begins = np.maximum.accumulate(np.where(opened, places, -1))
     ends = np.maximum.accumulate(np.where(ids == tokenizer.end, places, -1))
     before = np.append(-1, ends[:-1])  # the last END in front of a token
-    return (begins > before) & (ids != tokenizer.assistant)
+    return (begins > before) & ~opened
 
 
 class ExampleSource:

@@ -34,7 +34,6 @@ from edgelm.progress import Progress, Step
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.examples import Example, Tagged, languages_in
 from edgelm.tasks.task import Task, check_names
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 REPLAY_SHARE = 0.5
@@ -122,9 +121,9 @@ def finetune(
             shares = {"examples": 1 - REPLAY_SHARE, "replay": REPLAY_SHARE}
             source = Mixture({"examples": source, "replay": texts}, shares)
             del texts
-        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD))
+        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.pad)
         prepare(decoder, config)
-        chat = (text.bos, text.user, text.end, text.assistant, text.system)
+        chat = text.framing()
         adapted = add_adapter(decoder, lora, config.seed, config.freeze, chat) if lora else None
         if config.freeze and not lora:
             progress.say("--freeze leaves the chat's tokens as they are: for a model that has chatted before")

@@ -34,7 +34,6 @@ from edgelm.tasks.classification import Classification
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -61,7 +60,14 @@ def finetune_head(
         BadInput: model or task is missing or damaged, or the task has neither labels nor tags.
     """
     progress = progress or Progress(silent=True)
-    head = head_of(task, both_ways or read_config(model).both_ways)
+    shape = read_config(model)
+    if shape.family != "llama":
+        raise BadInput(
+            f"is a {shape.family}, and heads are put on Llamas alone",
+            file=model,
+            remedy="choose --method full or lora, or another model",
+        )
+    head = head_of(task, both_ways or shape.both_ways)
     text = TextTokenizer(model)
     inherited = reserved_by(model)
 
@@ -77,7 +83,7 @@ def finetune_head(
         pieces = [piece for one in examples for piece in parts(text, one, shape.context)]
         items = [head_item(text, one, head, shape.context) for one in pieces]
         packer = Packer(
-            ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.id(PAD)
+            ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.pad
         )
 
         def scored(one: Labeller) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def add_adapter(decoder: Decoder, lora: Lora, seed: int, freeze: int = 0, tokens
     peft = require("peft", "train")
     if freeze >= decoder.config.layers:
         raise BadInput("--freeze leaves no layer to an adapter", remedy="give less")
-    linear = {name.rpartition(".")[2] for name, part in decoder.named_modules() if isinstance(part, Linear)}
+    linear = {
+        name.rpartition(".")[2] for name, part in decoder.model.named_modules() if isinstance(part, Linear)
+    }
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

@@ -100,9 +100,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 def about_decoder(shape: ModelConfig) -> list[str]:
     """What a decoder is."""
     return [
-        f"A Llama decoder of {shape.parameters / 1e6:.1f} M parameters ({shape.layers} layers, width",
-        f"{shape.hidden_size}, vocabulary {shape.vocab_size}, context {shape.context}), trained with",
-        "edgelm. `edgelm.json` beside this file says from what, how and when.",
+        f"A {shape.family.capitalize()} decoder of {shape.parameters / 1e6:.1f} M parameters ({shape.layers}",
+        f"layers, width {shape.hidden_size}, vocabulary {shape.vocab_size}, context {shape.context}),",
+        "trained with edgelm. `edgelm.json` beside this file says from what, how and when.",
     ]
 
 

@@ -1,6 +1,8 @@
-"""A Llama decoder in PyTorch: RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
+"""A Llama decoder in PyTorch: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
-Module names are those of transformers' LlamaForCausalLM, so a state dict is a `model.safetensors` as it is.
+Of models made elsewhere it takes a few things more (`ModelConfig`), which edgelm's own do without.
+
+Module names are those of transformers' own, so a state dict is a `model.safetensors` as it is.
 Shapes in comments: B sequences, T new tokens, S tokens with the past, H heads, K key-value heads, D head
 size.
 """
@@ -33,18 +35,26 @@ class RMSNorm(nn.Module):
 
 
 class Linear(nn.Linear):
-    """Without bias, computing in the type of its input: float32 weights serve a bfloat16 pass as masters."""
+    """Computes in the type of its input: float32 weights serve a bfloat16 pass as masters."""
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, bias=False)
+    def __init__(self, inputs: int, outputs: int, bias: bool = False):
+        super().__init__(inputs, outputs, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [T, D] of the rotary embedding at integer positions [T] (Su et al., 2021)."""
+def rotary(
+    positions: Tensor, head_dim: int, theta: float, divisors: list[float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, D] of the rotary embedding at integer positions [T] (Su et al., 2021).
+
+    Args:
+        divisors: of the frequencies [D / 2].
+    """
     frequency = theta ** -(torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
+    if divisors:
+        frequency = frequency / torch.tensor(divisors, device=positions.device)
     angle = torch.outer(positions.float(), frequency).repeat(1, 2)
     return angle.cos(), angle.sin()
 
@@ -59,10 +69,14 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.head_dim = config.head_dim
-        self.q_proj = Linear(config.hidden_size, config.heads * config.head_dim)
-        self.k_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
-        self.v_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim)
-        self.o_proj = Linear(config.heads * config.head_dim, config.hidden_size)
+        self.q_proj = Linear(config.hidden_size, config.heads * config.head_dim, config.qkv_bias)
+        self.k_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim, config.qkv_bias)
+        self.v_proj = Linear(config.hidden_size, config.kv_heads * config.head_dim, config.qkv_bias)
+        self.o_proj = Linear(config.heads * config.head_dim, config.hidden_size, config.o_bias)
+        self.normalised = config.qk_norm
+        if config.qk_norm:
+            self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps)
+            self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps)
         self.causal = not config.both_ways
         self.grouped = config.heads != config.kv_heads
 
@@ -80,6 +94,8 @@ class Attention(nn.Module):
             projection(x).view(batch, new, -1, self.head_dim).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # [B, H or K, T, D]
+        if self.normalised:
+            q, k = self.q_norm(q), self.k_norm(k)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # [B, K, S, D]
@@ -100,9 +116,9 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, config.mlp_bias)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, config.mlp_bias)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -158,6 +174,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.model = Stack(config)
+        if not config.tied:
+            self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.dtype = torch.float32
         self.recompute = self.compiled = False
         self.noise = self.token_dropout = self.label_smoothing = 0.0
@@ -169,11 +187,13 @@ class Decoder(nn.Module):
                 residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                 scale = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
                 nn.init.normal_(weight, std=scale, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
 
     @property
     def output(self) -> Tensor:
-        """The matrix that turns hidden states into logits: the embedding, which is tied."""
-        return self.model.embed_tokens.weight
+        """The matrix that turns hidden states into logits: the embedding, where that is tied."""
+        return self.model.embed_tokens.weight if self.config.tied else self.lm_head.weight
 
     def compile_layers(self) -> None:
         """Compile each layer, which takes seconds at the first step and again where shapes change."""
@@ -207,7 +227,7 @@ class Decoder(nn.Module):
         x = self.model.embed_tokens(tokens).to(self.dtype)
         start = past[0][0].shape[2] if past else 0
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
+        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, self.config.rope_divisors)
         mask = starts = None
         if documents is not None:
             starts = document_starts(documents).to(tokens.device)

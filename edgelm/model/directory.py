@@ -11,13 +11,15 @@ from safetensors.torch import load_file, save
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
-from edgelm.files import check_file
+from edgelm.files import check_file, read_json
 from edgelm.model.config import ModelConfig, read_config, to_hugging_face
 from edgelm.model.decoder import Decoder
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+)  # fmt: skip
+WEIGHTS, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin*"
 
 
 def save_model(
@@ -30,12 +32,12 @@ def save_model(
     """
     directory.mkdir(exist_ok=True)
     text = TextTokenizer(tokenizer)
-    save_weights(dict(model.state_dict()), directory / "model.safetensors", {"format": "pt"})
-    ids = {"bos": text.bos, "eos": text.eos, "pad": text.id(PAD)}
+    save_weights(dict(model.state_dict()), directory / WEIGHTS, {"format": "pt"})
+    ids = {"bos": text.bos, "eos": text.eos, "pad": text.pad}
     artifacts.write_json(directory / "config.json", to_hugging_face(model.config, **ids) | (more or {}))
     artifacts.write_json(
         directory / "generation_config.json",
-        {"bos_token_id": text.bos, "eos_token_id": [text.eos, text.end], "pad_token_id": ids["pad"]},
+        {"bos_token_id": text.bos, "eos_token_id": sorted({text.eos, text.end}), "pad_token_id": ids["pad"]},
     )
     for name in TOKENIZER_FILES:
         if (tokenizer / name).exists():
@@ -72,21 +74,22 @@ def check_room(config: ModelConfig, directory: Path) -> None:
     Raises:
         BadInput: it does not, or a file of weights is missing or damaged.
     """
-    path, remedy = directory / "model.safetensors", "copy the model again"
-    files = list(directory.glob("*.safetensors"))
-    if not files:
-        raise BadInput("no such file", file=path, remedy="give a model directory, as edgelm pretrain writes")
+    files, remedy = _weight_files(directory), "copy the model again"
     for file in files:
         try:
             check_file(file)
             with safe_open(file, "np"):
                 pass
+        except FileNotFoundError:
+            raise BadInput(
+                "no such file", file=file, remedy="give a model directory, as edgelm pretrain writes"
+            ) from None
         except (OSError, ValueError, SafetensorError) as error:
             raise BadInput(f"is not a safetensors file ({error})", file=file, remedy=remedy) from None
     held = sum(file.stat().st_size for file in files)
     if config.parameters > held:  # a weight has a byte at least
         said = f"does not fit config.json ({config.parameters:,} weights in {held:,} bytes)"
-        raise BadInput(said, file=path, remedy=remedy)
+        raise BadInput(said, file=directory / WEIGHTS, remedy=remedy)
 
 
 def load_weights(model: Decoder, directory: Path) -> None:
@@ -95,26 +98,61 @@ def load_weights(model: Decoder, directory: Path) -> None:
     Raises:
         BadInput: they are missing or damaged, or do not fit.
     """
-    path = directory / "model.safetensors"
+    weights = read_weights(directory)
+    if model.config.tied:
+        weights.pop("lm_head.weight", None)  # the embedding once more
     try:
-        weights = load_file(path)
-        weights.pop("score.bias", None)  # of a head, and zero
-    except FileNotFoundError:
-        raise BadInput(
-            "no such file", file=path, remedy="give a model directory, as edgelm pretrain writes"
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"is not a safetensors file ({error})", file=path, remedy="copy the model again"
-        ) from None
-    try:
-        model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise BadInput(
             f"does not fit config.json ({str(error).splitlines()[1].strip()})",
-            file=path,
+            file=directory / WEIGHTS,
             remedy="copy the model again",
         ) from None
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """The weights of a directory by name, in float32, whether they lie in one file or in several.
+
+    Raises:
+        BadInput: a file is missing or damaged, or they are there as pickle only.
+    """
+    weights: dict[str, torch.Tensor] = {}
+    for path in _weight_files(directory):
+        try:
+            for name, weight in load_file(path).items():
+                if not name.endswith((".inv_freq", "score.bias")):  # computed; of a head, and zero
+                    weights[name] = weight.float()
+        except FileNotFoundError:
+            raise BadInput(
+                "no such file", file=path, remedy="give a model directory, as edgelm pretrain writes"
+            ) from None
+        except (SafetensorError, OSError) as error:
+            raise BadInput(
+                f"is not a safetensors file ({error})", file=path, remedy="copy the model again"
+            ) from None
+    return weights
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    whole, index = directory / WEIGHTS, directory / INDEX
+    if whole.exists() or not index.exists():
+        if not whole.exists() and (pickled := sorted(directory.glob(PICKLED))):
+            raise BadInput(
+                "is pickle, which can run code and is never loaded",
+                file=pickled[0],
+                remedy="save the model again with transformers, which writes safetensors",
+            )
+        return [whole]
+    try:
+        names = {*read_json(index)["weight_map"].values()}
+        if strange := [name for name in names if Path(name).name != name]:
+            raise ValueError(f"{strange[0]!r} is no name of a file beside it")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"is not an index of weights ({error})", file=index, remedy="copy the model again"
+        ) from None
+    return [directory / name for name in sorted(names)]
 
 
 def save_weights(

@@ -25,6 +25,10 @@ def extend_embeddings(model: Decoder, old: TextTokenizer, new: TextTokenizer) ->
     Raises:
         BadInput: `new` is not `old` extended, or `model` has another vocabulary than `old`.
     """
+    if not model.config.tied:
+        raise BadInput(
+            "the model's output head is not its embedding", remedy="extend one where they are the same"
+        )
     before, after = _tokens(old), _tokens(new)
     if len(after) < len(before):
         raise BadInput(

@@ -25,7 +25,7 @@ class Labeller(Decoder):
     """
 
     def __init__(self, config: ModelConfig, head: HeadConfig):
-        super().__init__(replace(config, both_ways=head.both_ways))
+        super().__init__(replace(config, both_ways=head.both_ways, tied=True))  # its head is another
         self.head = head
         self.score = Linear(config.hidden_size, len(head.labels))
 

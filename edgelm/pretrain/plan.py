@@ -39,7 +39,6 @@ from edgelm.pretrain.probe import (
 from edgelm.pretrain.sampling import CorpusSource
 from edgelm.pretrain.tokens import TokenShard
 from edgelm.progress import Progress
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -270,7 +269,7 @@ def _measure(
     model.dtype = setup.torch_dtype
     optimizers = make_optimizers(model, 0.1, model.dtype)  # at a learning rate of 0
     source = CorpusSource(shards, tokenizer, seed=0)
-    packer = Packer(source, batch=rows, context=shape.context, pad=tokenizer.id(PAD))
+    packer = Packer(source, batch=rows, context=shape.context, pad=tokenizer.pad)
     gradient = update = 0.0
     for number in count():
         started = time.perf_counter()

@@ -19,13 +19,12 @@ from edgelm.pretrain.config import REPEATS, TOO_MANY, TrainConfig
 from edgelm.pretrain.distributed import Strategy, World, join_world, unshare
 from edgelm.pretrain.extend import extend, replay_shares
 from edgelm.pretrain.loop import train
-from edgelm.pretrain.masking import Masked
+from edgelm.pretrain.masking import MASK, Masked
 from edgelm.pretrain.packing import Packer
 from edgelm.pretrain.sampling import CorpusSource, Sampling, corpus_source
 from edgelm.pretrain.validation import HeldOut
 from edgelm.progress import Progress
 from edgelm.tokenizer.extend import known_languages
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 VALIDATION_BYTES = 50_000  # of each language at the end
@@ -121,7 +120,7 @@ def pretrain(
             source = _source(corpus, languages, known, config, data, model.config.context, partial, progress)
             rows = world.rows(config.batch)
             context = model.config.context
-            packer = Packer(source, batch=config.batch, context=context, pad=known.id(PAD), rows=rows)
+            packer = Packer(source, batch=config.batch, context=context, pad=known.pad, rows=rows)
             stream: Any = Masked(packer, known, config.seed + world.rank) if data.both_ways else packer
             if warning := repeated(config.steps * config.batch * context / source.tokens):
                 progress.say(warning)
@@ -221,6 +220,12 @@ def _shape(
     if data.both_ways and data.extend_languages:
         raise BadInput(
             "--both-ways and --extend-languages were both given", remedy="extend first, then read both ways"
+        )
+    if data.both_ways and MASK not in text.special:
+        raise BadInput(
+            f"lacks {MASK}, which --both-ways hides tokens behind",
+            file=tokenizer,
+            remedy="give a model that edgelm pretrained",
         )
     return replace(read_config(init_from), both_ways=data.both_ways)
 

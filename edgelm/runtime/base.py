@@ -72,7 +72,7 @@ class LanguageModel(ChatIds, ABC):
         name: what to call it in a table.
         backend: `torch`, `onnx` or `llama.cpp`.
         context: longest sequence in tokens, prompt included.
-        bos, eos, end, user, assistant, system: ids of special tokens.
+        bos, eos, end and the like: see `ChatIds`.
     """
 
     name: str
@@ -122,7 +122,8 @@ class LanguageModel(ChatIds, ABC):
         if chat:
             return self.message(self.tokenize(text))
         if language is None:
-            return [self.bos, *self.tokenize(text)]
+            ids = self.tokenize(text)
+            return [self.bos, *ids] if self.adds_bos or not ids else ids
         tag = self.language_tag(language)
         if tag is None:
             raise BadInput(f"this model has no language '{language}'", remedy="leave the language out")
@@ -256,7 +257,7 @@ class LanguageModel(ChatIds, ABC):
                 report.seconds += time.perf_counter() - begin
             else:
                 report.prompt_seconds = time.perf_counter() - begin
-            if token in (self.eos, self.end):
+            if token in (self.eos, self.end, *self.endings):
                 report.ended = "stop"
                 break
             report.tokens += 1

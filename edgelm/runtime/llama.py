@@ -16,11 +16,19 @@ from edgelm.machine import usable_cores
 from edgelm.runtime.base import LanguageModel
 from edgelm.runtime.gguf_check import check_gguf
 from edgelm.runtime.llama_c import llama_cpp
-from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, SYSTEM, USER, language_tag
+from edgelm.tokenizer.special import BOS, language_tag
 
 LONGEST_TOKEN = 256  # bytes; a longer piece asks for its true size
 ALL_F32 = "0"  # llama.cpp's number for a file without quantised or half-precision weights
 FLASH_ATTENTION_OFF = 0
+LONGEST_CONTEXT = 8192
+"""Tokens; memory is taken for all at once, and some files allow a hundred thousand."""
+LOGITS = 67_108_864
+"""Numbers in a batch of logits, for which memory is taken too."""
+COMPOSES = "edgelm.nfc"
+"""In a file's metadata, whether its tokenizer composes text; GGUF has no word of its own for it."""
+COMPOSING = ("qwen2",)
+"""Pre-tokenizers (`tokenizer.ggml.pre`) that stand after NFC, in files that do not say."""
 MEASURED_TOKENS = 8
 
 
@@ -31,14 +39,14 @@ class LlamaCppModel(LanguageModel):
         cpp = llama_cpp()
         self.model, self.vocab, self.cpp, self.path = model, cpp.llama_model_get_vocab(model), cpp, path
         self.name = f"GGUF {path.stem.removeprefix('model-')}"
-        self.bos, self.eos, self.end = self._special(BOS), self._special(EOS), self._special(END)
-        self.user, self.assistant = self._special(USER), self._special(ASSISTANT)
-        self.system = self._special(SYSTEM)
-        self.context = int(cpp.llama_model_n_ctx_train(model))
+        self.composes = self._composes()
+        self._name_tokens()
+        self.context = min(int(cpp.llama_model_n_ctx_train(model)), LONGEST_CONTEXT)
         self.vocab_size = int(cpp.llama_vocab_n_tokens(self.vocab))
         self.threads = threads or usable_cores()
         parameters = cpp.llama_context_default_params()
-        parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = self.context
+        parameters.n_ctx = parameters.n_batch = self.context
+        parameters.n_ubatch = min(self.context, max(LOGITS // self.vocab_size, 1))
         parameters.n_threads = parameters.n_threads_batch = self.threads
         parameters.no_perf = True
         if self._metadata("general.file_type") == ALL_F32:  # llama.cpp would keep keys and values in F16
@@ -76,7 +84,7 @@ class LlamaCppModel(LanguageModel):
         return self.current
 
     def tokenize(self, text: str) -> list[int]:
-        return self._tokenize(text, parse_special=False)
+        return self._ids(unicodedata.normalize("NFC", text) if self.composes else text, parse_special=False)
 
     def token_bytes(self, token: int) -> bytes:
         self.check_open()
@@ -89,8 +97,7 @@ class LlamaCppModel(LanguageModel):
             size = -written
 
     def language_tag(self, code: str) -> int | None:
-        ids = self._tokenize(language_tag(code), parse_special=True)
-        return ids[0] if len(ids) == 1 else None
+        return self._special(language_tag(code))
 
     def _faster_threads(self) -> int:
         """All usable cores or one, whichever decodes faster; leaves llama.cpp set to it.
@@ -117,22 +124,44 @@ class LlamaCppModel(LanguageModel):
             self.cpp.llama_free(self.state)
             self.cpp.llama_model_free(self.model)
 
+    def _name_tokens(self) -> None:
+        cpp = self.cpp
+        bos, eos = (int(of(self.vocab)) for of in (cpp.llama_vocab_bos, cpp.llama_vocab_eos))
+        if eos < 0:
+            raise BadInput(
+                "names no token that ends a text",
+                file=self.path,
+                remedy="give a model that writes, exported with its tokenizer",
+            )
+        template = cpp.llama_model_chat_template(self.model, None) or b""
+        self.name_tokens(
+            self._special,
+            self.tokenize,
+            bos if cpp.llama_vocab_get_add_bos(self.vocab) else None,
+            eos,
+            template.decode("utf-8", "replace"),
+        )
+
+    def _composes(self) -> bool:
+        """Whether text is composed before it is cut, as `tokenizer.json` has it done and GGUF has not."""
+        if said := self._metadata(COMPOSES):
+            return said == "true"
+        return self._metadata("tokenizer.ggml.pre") in COMPOSING or self._special(BOS) is not None
+
     def _metadata(self, key: str) -> str:
         """A value of the file's metadata as text, empty where it has none."""
         buffer = ctypes.create_string_buffer(64)
         written = self.cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if written >= 0 else ""
 
-    def _special(self, token: str) -> int:
-        ids = self._tokenize(token, parse_special=True)
-        if len(ids) != 1:
-            raise BadInput(f"has no token {token}", file=self.path, remedy="export the model with edgelm")
-        return ids[0]
+    def _special(self, token: str) -> int | None:
+        """Id of a special token, or None where there is none of this name."""
+        ids = self._ids(token, parse_special=True)
+        return ids[0] if len(ids) == 1 and self.cpp.llama_vocab_is_control(self.vocab, ids[0]) else None
 
-    def _tokenize(self, text: str, parse_special: bool) -> list[int]:
+    def _ids(self, text: str, parse_special: bool) -> list[int]:
         self.check_open()
-        # tokenizer.json composes too; GGUF has no word for it
-        data = unicodedata.normalize("NFC", text).encode("utf-8")
+        data = text.encode("utf-8")
         room = len(data) + 8
         ids = (ctypes.c_int32 * room)()
         count = self.cpp.llama_tokenize(self.vocab, data, len(data), ids, room, False, parse_special)

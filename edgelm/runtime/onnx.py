@@ -12,7 +12,7 @@ from edgelm.errors import BadInput
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.runtime.base import log_softmax
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
-from edgelm.runtime.tokenized import TokenizedModel, check_rows
+from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
 GRAPH = "model.onnx"
@@ -76,7 +76,7 @@ class OnnxModel(TokenizedModel):
     def open(cls, directory: Path, threads: int | None = None) -> "OnnxModel":
         config = read_config(directory)
         tokenizer = TextTokenizer(directory)
-        check_rows(tokenizer, config.vocab_size, directory)
+        tokenizer.check_fits(config.vocab_size, directory)
         engine, _ = open_graph(
             directory, threads, lambda engine: OnnxSession(engine, config).feed([tokenizer.bos])
         )

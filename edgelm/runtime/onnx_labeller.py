@@ -13,7 +13,6 @@ from edgelm.model.head_config import HeadConfig
 from edgelm.runtime.choices import TOKENS, batches, padded
 from edgelm.runtime.labeller import HeadModel
 from edgelm.runtime.onnx import GRAPH, open_graph, quantises_activations
-from edgelm.runtime.tokenized import check_rows
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -35,7 +34,7 @@ class OnnxLabeller(HeadModel):
     @classmethod
     def open(cls, directory: Path, head: HeadConfig, threads: int | None = None) -> "OnnxLabeller":
         config, tokenizer = read_config(directory), TextTokenizer(directory)
-        check_rows(tokenizer, config.vocab_size, directory)
+        tokenizer.check_fits(config.vocab_size, directory)
         engine, found = open_graph(directory, threads, lambda engine: run_graph(engine, [[tokenizer.bos]]))
         labels = found.shape[2]
         if labels != len(head.labels):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from edgelm.model.decoder import Cache, Decoder, rotary
 from edgelm.model.directory import load_model
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
-from edgelm.runtime.tokenized import TokenizedModel, check_rows
+from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
 LOGITS = 8_000_000  # held in memory at once
@@ -30,7 +30,7 @@ class TorchModel(TokenizedModel):
         if threads:
             torch.set_num_threads(threads)
         model, tokenizer = load_model(directory), TextTokenizer(directory)
-        check_rows(tokenizer, model.config.vocab_size, directory)
+        tokenizer.check_fits(model.config.vocab_size, directory)
         return cls(model, tokenizer)
 
     def session(self) -> "TorchSession":
@@ -80,7 +80,7 @@ class TorchModel(TokenizedModel):
             row[: len(tree.tokens), known : known + len(tree.tokens)] = tree.sees
         positions = lengths[:, None] + torch.from_numpy(padded([tree.depth for tree in trees]))
         shape = decoder.config
-        angles = rotary(positions.flatten().to(device), shape.head_dim, shape.rope_theta)
+        angles = rotary(positions.flatten().to(device), shape.head_dim, shape.rope_theta, shape.rope_divisors)
         cos, sin = (one.view(len(trees), 1, nodes.shape[1], -1) for one in angles)
         mask = torch.from_numpy(sees)[:, None].to(device)
         x = decoder.model.embed_tokens(torch.from_numpy(nodes).to(device)).to(decoder.dtype)

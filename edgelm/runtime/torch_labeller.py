@@ -10,7 +10,6 @@ from edgelm.model.head_config import HeadConfig
 from edgelm.model.heads import Labeller, load_labeller
 from edgelm.runtime.choices import batches, padded
 from edgelm.runtime.labeller import HeadModel
-from edgelm.runtime.tokenized import check_rows
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -26,7 +25,7 @@ class TorchLabeller(HeadModel):
         if threads:
             torch.set_num_threads(threads)
         model, tokenizer = load_labeller(directory, head), TextTokenizer(directory)
-        check_rows(tokenizer, model.config.vocab_size, directory)
+        tokenizer.check_fits(model.config.vocab_size, directory)
         return cls(model, tokenizer)
 
     @torch.inference_mode()

@@ -23,7 +23,7 @@ from edgelm.errors import BadInput
 from edgelm.languages import get_language
 from edgelm.progress import Progress, Step
 from edgelm.tokenizer.report import fertility
-from edgelm.tokenizer.special import language_tag
+from edgelm.tokenizer.special import BOS, language_tag
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.train import REPORT_BYTES, sample, save_tokenizer, training_sample
 
@@ -56,6 +56,12 @@ def extend_tokenizer(
     if new_tokens < 0:
         raise BadInput(f"--new-tokens {new_tokens} is negative", remedy="give 0 or more")
     old = TextTokenizer(tokenizer)
+    if BOS not in old.special:
+        raise BadInput(
+            "was not made by edgelm, which extends no others",
+            file=tokenizer / "tokenizer.json",
+            remedy="leave --extend-languages out: training goes on with the tokens there are",
+        )
 
     def work(partial: Path) -> dict[str, Any]:
         sizes = read_manifest(corpus)["languages"]

@@ -55,4 +55,7 @@ def prune_tokenizer(tokenizer: TextTokenizer, used: set[int], path: Path) -> lis
 
 
 def _special(post_processor: dict[str, Any] | None) -> list[dict[str, Any]]:
-    return list((post_processor or {}).get("special_tokens", {}).values())
+    if post_processor is None:
+        return []
+    inner = [one for part in post_processor.get("processors", ()) for one in _special(part)]
+    return [*post_processor.get("special_tokens", {}).values(), *inner]

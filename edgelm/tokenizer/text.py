@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
-
-from tokenizers import Tokenizer
+from typing import Any
 
 from edgelm.errors import BadInput
+from edgelm.files import read_json, read_text
 from edgelm.tokenizer.read import read_tokenizer
-from edgelm.tokenizer.special import ASSISTANT, BOS, END, EOS, NAMED, SYSTEM, USER, ChatIds, language_tag
+from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, EOS, NAMED, PAD, ChatIds, language_tag
+
+OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
+"""Where a model made elsewhere may say which tokens do what."""
+OTHER_KINDS = "edgelm reads no other kind, such as sentencepiece's; a .gguf file of the model runs"
 
 
 class TextTokenizer(ChatIds):
@@ -16,6 +21,13 @@ class TextTokenizer(ChatIds):
 
     Text is always encoded as text: a document that contains the characters `<|eos|>` gets no control token.
     Special tokens enter by id only, through `document`, `chat` and `prompt`.
+
+    Attributes:
+        pad: fills up what is shorter than others.
+        template: of chat, in Jinja; empty where there is none.
+        added: what stands for one token wherever it is met or named, special or not.
+        special: ids of those that are.
+        bytes_of: UTF-8 of each token by id, empty for special tokens.
     """
 
     def __init__(self, directory: Path):
@@ -23,28 +35,73 @@ class TextTokenizer(ChatIds):
         try:
             self.tokenizer = read_tokenizer(path)
         except FileNotFoundError:
-            raise BadInput("no such file", file=path, remedy="give a tokenizer or model directory") from None
+            raise BadInput("no such file", file=path, remedy=_without(directory)) from None
         except (OSError, ValueError) as error:
             raise BadInput(
                 f"is not a tokenizer ({error})", file=path, remedy="train or copy it again"
             ) from None
         self.tokenizer.encode_special_tokens = True
         self.vocab_size: int = self.tokenizer.get_vocab_size()
-        missing = [token for token in NAMED if self.tokenizer.token_to_id(token) is None]
-        if missing:
+        content = json.loads(self.tokenizer.to_str())
+        if unlike := _unlike_bytes(content):
             raise BadInput(
-                f"lacks the special tokens {' '.join(missing)}",
+                f"is no byte-level BPE ({unlike})",
                 file=path,
-                remedy="train it with: edgelm tokenizer train",
+                remedy=OTHER_KINDS,
             )
-        self.bos, self.eos, self.end = self.id(BOS), self.id(EOS), self.id(END)
-        self.user, self.assistant, self.system = self.id(USER), self.id(ASSISTANT), self.id(SYSTEM)
+        self.added = [one["content"] for one in content["added_tokens"]]
+        self.special = {one["content"]: one["id"] for one in content["added_tokens"] if one["special"]}
+        missing = [token for token in NAMED if token not in self.special]
+        if missing:
+            self._read_names(directory, missing)
+        else:
+            self.template = CHAT_TEMPLATE
+            self.pad = self.special[PAD]
+            self.name_tokens(
+                self.special.get, self.encode, self.special[BOS], self.special[EOS], self.template
+            )
         try:
-            self.bytes_of = _bytes_of_tokens(self.tokenizer)
+            self.bytes_of = _bytes_of_tokens(content)
         except KeyError as error:
             raise BadInput(
-                f"is not a byte-level tokenizer (a token has {error})", file=path, remedy="train it again"
+                f"is no byte-level BPE (a token has {error} in it)", file=path, remedy=OTHER_KINDS
             ) from None
+
+    def check_fits(self, rows: int, directory: Path) -> None:
+        """Raise `BadInput` where a model has fewer rows in its embedding than there are tokens."""
+        if len(self.bytes_of) > rows:
+            raise BadInput(
+                f"has {len(self.bytes_of)} tokens, the model only {rows}",
+                file=directory / "tokenizer.json",
+                remedy="give the tokenizer that the model was trained with",
+            )
+
+    def _read_names(self, directory: Path, missing: Sequence[str]) -> None:
+        """Take the special tokens from what is beside the tokenizer of a model made elsewhere."""
+        said: dict[str, Any] = {}
+        for name in reversed(OTHERS):
+            said |= {key: value for key, value in _read_json(directory / name).items() if value is not None}
+        eos = self._named(said, "eos")
+        if eos is None:
+            raise BadInput(
+                f"lacks the special tokens {' '.join(missing)}",
+                file=directory / "tokenizer.json",
+                remedy="train it with edgelm tokenizer train, or put its tokenizer_config.json beside it",
+            )
+        pad = self._named(said, "pad")
+        self.pad = eos if pad is None else pad
+        self.template = _template(directory, said.get("chat_template"))
+        framed = self.tokenizer.encode("a")
+        marks = zip(framed.ids, framed.special_tokens_mask, strict=True)
+        first = [number for number, _ in takewhile(lambda one: one[1], marks)]
+        self.name_tokens(self.special.get, self.encode, first[0] if first else None, eos, self.template)
+
+    def _named(self, said: dict[str, Any], kind: str) -> int | None:
+        token, number = said.get(f"{kind}_token"), said.get(f"{kind}_token_id")
+        found = self.special.get(token["content"] if isinstance(token, dict) else str(token))
+        if found is None and number not in (None, []):
+            found = number[0] if isinstance(number, list) else number
+        return found
 
     def id(self, token: str) -> int:
         """Id of a token that must be there."""
@@ -76,14 +133,57 @@ class TextTokenizer(ChatIds):
     def prompt(self, text: str, language: str | None = None) -> list[int]:
         """The beginning of a document, to be continued. No EOS."""
         tag = self.language(language) if language else None
-        return [self.bos, *([tag] if tag is not None else []), *self.encode(text)]
+        begin = [self.bos] if self.adds_bos else []
+        return [*begin, *([tag] if tag is not None else []), *self.encode(text)]
+
+    def framing(self) -> list[int]:
+        """The special tokens of the chat format and BOS."""
+        frames = self.chat_format.ids if self.chat_format else set()
+        return sorted({self.bos} | (frames & {*self.special.values()}))
 
     def chat(self, text: str) -> list[int]:
         """One user message, up to where the assistant answers."""
         return self.message(self.encode(text))
 
 
-def _bytes_of_tokens(tokenizer: Tokenizer) -> list[bytes]:
+def _read_json(path: Path) -> dict[str, Any]:
+    """What a file says; nothing where there is none."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _template(directory: Path, said: Any) -> str:
+    """The chat template: a file, a string, or the one of several that is called default."""
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return read_text(file)
+    if isinstance(said, list):
+        said = next((one.get("template") for one in said if one.get("name") == "default"), "")
+    return said if isinstance(said, str) else ""
+
+
+def _without(directory: Path) -> str:
+    if (directory / "tokenizer.model").exists():
+        return f"its tokenizer.model is another kind; {OTHER_KINDS}"
+    return "give a tokenizer or model directory"
+
+
+def _unlike_bytes(content: dict[str, Any]) -> str:
+    """What keeps a tokenizer from being a byte-level BPE; empty for nothing."""
+    model, decoder = content["model"], content["decoder"] or {}
+    if model["type"] != "BPE":
+        return f"its model is {model['type']}"
+    if model.get("byte_fallback"):
+        return "it falls back to bytes"
+    if "ByteLevel" not in [decoder.get("type"), *(one["type"] for one in decoder.get("decoders", ()))]:
+        return f"its decoder is {decoder.get('type')}"
+    return ""
+
+
+def _bytes_of_tokens(content: dict[str, Any]) -> list[bytes]:
     """UTF-8 bytes of every token by id; empty for special tokens. Inverts GPT-2's byte-to-character table."""
     printable = [
         *range(ord("!"), ord("~") + 1),
@@ -92,8 +192,12 @@ def _bytes_of_tokens(tokenizer: Tokenizer) -> list[bytes]:
     ]
     others = [byte for byte in range(256) if byte not in printable]
     table = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
-    special = {token["id"] for token in json.loads(tokenizer.to_str())["added_tokens"] if token["special"]}
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    return [
-        b"" if number in special else bytes(table[char] for char in token) for token, number in vocabulary
-    ]
+    added = {one["id"]: one for one in content["added_tokens"]}
+    vocabulary = content["model"]["vocab"]
+    found = [b""] * (max((*vocabulary.values(), *added)) + 1)
+    for token, number in vocabulary.items():
+        if number not in added:
+            found[number] = bytes(table[char] for char in token)
+    for number, one in added.items():
+        found[number] = b"" if one["special"] else one["content"].encode("utf-8")
+    return found

@@ -87,7 +87,7 @@ def test_white_space_leaks_from_the_template(tiny_model_dir: Path) -> None:
     from edgelm.tokenizer.text import TextTokenizer
 
     one = TextTokenizer(tiny_model_dir)
-    framed = [one.bos, one.user, *one.encode(TEXT), one.end, one.assistant]
+    framed = [one.bos, one.id("<|user|>"), *one.encode(TEXT), one.end, one.id("<|assistant|>")]
     assert one.chat(TEXT) == framed
     automatic = transformers.AutoTokenizer.from_pretrained(tiny_model_dir)
     said = [{"role": "user", "content": TEXT}]
@@ -116,7 +116,7 @@ def test_special_tokens_are_never_trained(tmp_path: Path, tiny_model_dir: Path, 
     from edgelm.tokenizer.text import TextTokenizer
 
     one = TextTokenizer(tiny_model_dir)
-    framing = [one.bos, one.user, one.end, one.assistant]
+    framing = [one.bos, one.id("<|user|>"), one.end, one.id("<|assistant|>")]
     config = FinetuneConfig(steps=2, batch=2, precision="fp32")
     lora = Lora() if method == "lora" else None
     finetune(tiny_model_dir, [load_task("instructions")], tmp_path / "model", config=config, lora=lora)

@@ -83,7 +83,7 @@ def test_every_token_has_the_same_bytes(models: Models) -> None:
 
 
 def test_special_ids_are_equal(models: Models) -> None:
-    names = ("bos", "eos", "end", "user", "assistant", "system", "context", "vocab_size")
+    names = ("bos", "adds_bos", "eos", "end", "chat_format", "context", "vocab_size")
     facts = [[getattr(model, name) for name in names] for model in models.values()]
     assert all(one == facts[0] for one in facts)
     assert {code: model.language_tag(code) for model in models.values() for code in PROMPTS} == {
@@ -97,7 +97,9 @@ def test_prompt(model: LanguageModel) -> None:
     ids, tag = model.tokenize(text), model.language_tag("zul")
     assert model.prompt(text) == [model.bos, *ids]
     assert model.prompt(text, language="zul") == [model.bos, tag, *ids]
-    assert model.prompt(text, chat=True) == [model.bos, model.user, *ids, model.end, model.assistant]
+    roles = {role: list(of) for role, of in model.chat_format.open.items()}
+    framed = [model.bos, *roles["user"], *ids, model.end, *roles["assistant"]]
+    assert model.prompt(text, chat=True) == framed
     for prompt in (model.prompt(text), model.prompt(text, "zul"), model.prompt(text, chat=True)):
         assert model.eos not in prompt
     for code in ("xxx", "zulu", ""):

@@ -64,7 +64,7 @@ def refused(folder: Path, name: str, problem: str = ".") -> None:
 def test_pickle_is_never_loaded(model: Path, tmp_path: Path, name: str) -> None:
     (model / "model.safetensors").unlink()
     (model / name).write_bytes(pickle.dumps({"model.norm.weight": Armed(tmp_path / "ran")}))
-    with pytest.raises(BadInput, match=r"model\.safetensors: (is not a safetensors file|no such file)"):
+    with pytest.raises(BadInput, match=rf"{name}: (is not a safetensors file|is pickle, which can run code)"):
         load(model)
     assert not (tmp_path / "ran").exists()
 
@@ -129,7 +129,7 @@ def test_a_token_without_a_row_is_said(model: Path, tmp_path: Path, export_dir: 
         content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         content["model"]["vocab"]["ĠĠĠĠ"] = len(content["model"]["vocab"])
         (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-        refused(folder, "tokenizer.json", r"has a token \d+, the model only")
+        refused(folder, "tokenizer.json", r"has \d+ tokens, the model only")
 
 
 @pytest.mark.parametrize("number", [2**32 - 1, 2**31])
@@ -145,7 +145,7 @@ def test_a_tokenizer_that_is_not_of_bytes_is_said(model: Path) -> None:
     content["model"]["vocab"]["▁n"] = content["model"]["vocab"].pop("Ġn")
     content["model"]["merges"] = []
     (model / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-    refused(model, "tokenizer.json", "is not a byte-level tokenizer")
+    refused(model, "tokenizer.json", r"is no byte-level BPE \(a token has '▁' in it\)")
 
 
 HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {

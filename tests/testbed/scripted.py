@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgelm.runtime import LanguageModel
+from edgelm.tokenizer.special import ChatFormat
 
 BOS, EOS, END, USER, ASSISTANT = 256, 257, 258, 259, 260
 VOCAB_SIZE = 261
@@ -14,7 +15,8 @@ class ByteModel(LanguageModel):
     """A token a byte; `logits_after` says what follows the ids so far."""
 
     name, backend = "bytes", "none"
-    bos, eos, end, user, assistant = BOS, EOS, END, USER, ASSISTANT
+    bos, eos, end = BOS, EOS, END
+    chat_format = ChatFormat((BOS,), {"user": (USER,), "assistant": (ASSISTANT,)}, (END,))
     vocab_size = VOCAB_SIZE
 
     def __init__(self, logits_after: Callable[[list[int]], np.ndarray], context: int = 64):

@@ -3,13 +3,15 @@
 import pytest
 
 from edgelm.errors import BadInput
-from edgelm.tokenizer.special import ChatIds, Turn
+from edgelm.tokenizer.special import ChatFormat, ChatIds, Turn
 
 BOS, END, USER, ASSISTANT, SYSTEM = 1, 2, 3, 4, 5
 
 
 class Ids(ChatIds):
-    bos, end, user, assistant, system = BOS, END, USER, ASSISTANT, SYSTEM
+    chat_format = ChatFormat(
+        (BOS,), {"user": (USER,), "assistant": (ASSISTANT,), "system": (SYSTEM,)}, (END,)
+    )
 
 
 TURNS: list[Turn] = [

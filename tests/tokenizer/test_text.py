@@ -95,7 +95,7 @@ def test_documents_and_prompts_hold_their_control_tokens_only(sample_tokenizer: 
     assert one.prompt(hostile) == [one.bos, *text]
     assert one.prompt(hostile, "zul") == [one.bos, tag, *text]
     assert one.prompt(hostile, "qqq") == [one.bos, *text]
-    assert one.chat(hostile) == [one.bos, one.user, *text, one.end, one.assistant]
+    assert one.chat(hostile) == [one.bos, one.id("<|user|>"), *text, one.end, one.id("<|assistant|>")]
     for prompt in (one.prompt(hostile), one.chat(hostile)):
         assert one.eos not in prompt
 
