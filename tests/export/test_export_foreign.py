@@ -25,7 +25,7 @@ from edgelm.export.prune import prune
 from edgelm.export.strings import hard_strings
 from edgelm.export.verify import check_size, verify
 from edgelm.model.directory import load_model
-from edgelm.runtime import Generation, load
+from edgelm.runtime import Generation, llama, load
 from edgelm.runtime.torch import TorchModel
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
@@ -293,6 +293,22 @@ def test_a_gguf_made_elsewhere_runs(folder: Path, tmp_path: Path, name: str) -> 
     with pytest.raises(BadInput, match="this model has no language 'zul'"):
         model.prompt("Molo", "zul")
     model.close()
+
+
+def test_a_large_vocabulary_is_read_in_parts(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = foreign.model_dir("smollm", folder)
+    write_gguf(directory, tmp_path / "model.gguf", "F32")
+    ids = TextTokenizer(directory).encode(sample_texts()["ven"][0])[:100]
+    whole = load(tmp_path / "model.gguf", threads=1)
+    expected = whole.session().feed(ids)
+    whole.close()
+    monkeypatch.setattr(llama, "LOGITS", 16 * foreign.VOCAB_SIZE)
+    parts = load(tmp_path / "model.gguf", threads=1)
+    assert parts.cpp.llama_n_ubatch(parts.state) == 16
+    np.testing.assert_allclose(parts.session().feed(ids), expected, atol=1e-4)
+    parts.close()
 
 
 def test_a_text_ends_where_the_model_ends_it(folder: Path, tmp_path: Path) -> None:
