@@ -29,6 +29,7 @@ def test_every_format_is_written_verified_and_loads(export_dir: Path) -> None:
     figures = json.loads((export_dir / "verification.json").read_text(encoding="utf-8"))
     assert tuple(figures) == exported.FORMATS
     texts = sum(len(own) + STRINGS for own in verification_texts().values())
+    texts += len(special_tokens(list(languages())))  # each of them, written in a text
     for name in exported.FORMATS:
         bound, one = bounds()[name], figures[name]
         assert one["strings_with_equal_tokens"] == texts
