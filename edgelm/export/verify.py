@@ -14,8 +14,10 @@ from edgelm import resources
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.extras import require
+from edgelm.model.config import ModelConfig
 from edgelm.runtime import load
 from edgelm.runtime.base import LanguageModel, log_softmax
+from edgelm.runtime.graph_file import external_files, find_graph
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
 
@@ -37,6 +39,7 @@ class Bound:
     top1: float
     greedy: float
     bits: float
+    embedding: float | None = None
 
 
 def bounds() -> dict[str, Bound]:
@@ -168,7 +171,7 @@ def _compare(reference: LanguageModel, exported: LanguageModel, documents: Seque
     return _Compared.of(parts, _common(_continue(reference, start), _continue(exported, start)))
 
 
-def check_size(artifact: Path, name: str, parameters: int, vocabulary: int) -> None:
+def check_size(artifact: Path, name: str, config: ModelConfig) -> None:
     """Hold an artifact's size against its bits a weight, so that a tied embedding stored twice is found.
 
     In a GGUF file of few bits a weight it may be small beside what else the bound allows, so there the names
@@ -177,8 +180,15 @@ def check_size(artifact: Path, name: str, parameters: int, vocabulary: int) -> N
     Raises:
         EdgelmError: the file is larger than its format explains.
     """
-    beside = vocabulary * 64 + (40_000 if artifact.is_file() else 200_000)  # token strings; names, or a graph
-    allowed = parameters * bounds()[name].bits / 8 + beside
+    bound, embedding = bounds()[name], config.vocab_size * config.hidden_size
+    bits = (config.parameters - embedding) * bound.bits + embedding * (bound.embedding or bound.bits)
+    allowed = bits / 8 + config.vocab_size * 64  # token strings
+    if artifact.is_file():
+        allowed += 40_000  # names
+    else:
+        allowed += 120_000 + 2_500 * config.layers  # a graph
+        if bound.embedding:
+            allowed += config.context * config.head_dim * 4  # cosines and sines of positions
     if _size(artifact) > allowed or (artifact.is_file() and HEAD in _tensor_names(artifact)):
         raise EdgelmError(
             f"{artifact.name}: {_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
@@ -220,7 +230,8 @@ def _check_tokens(
 
 
 def _size(artifact: Path) -> int:
-    return (artifact if artifact.is_file() else artifact / "model.onnx").stat().st_size
+    graph = find_graph(artifact)
+    return sum(file.stat().st_size for file in ((graph, *external_files(graph)) if graph else (artifact,)))
 
 
 def _continue(model: LanguageModel, ids: list[int]) -> list[int]:
