@@ -42,7 +42,7 @@ def open_graph(
     options = onnxruntime.SessionOptions()
     cores = usable_cores()  # of which ONNX Runtime knows nothing: its own choice is the machine's
     options.intra_op_num_threads = threads or (cores if cores < (os.cpu_count() or 1) else 0)
-    options.log_severity_level = 4 if path.suffix == ".ort" else 3
+    options.log_severity_level = 4  # what fails is raised
     try:
         engine = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"], enable_fallback=0

@@ -87,7 +87,14 @@ class SharedOnnxSession:
         self, binding: onnxruntime.IOBinding, count: int, options: onnxruntime.RunOptions | None
     ) -> None:
         binding.bind_cpu_input("attention_mask", self.seen[:, : self.length + count])
-        self.engine.run_with_iobinding(binding, options)
+        try:
+            self.engine.run_with_iobinding(binding, options)
+        except Exception as error:  # onnxruntime's errors have no common base
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise BadInput(
+                f"ONNX Runtime cannot read token {self.length + count} ({reason})",
+                remedy="export the model again",
+            ) from None
         self.length += count
 
 
