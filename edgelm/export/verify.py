@@ -86,7 +86,7 @@ def verify(
         "greedy": float(np.mean([one.greedy for one in each.values()])),
         "largest_logit_difference": float(total.largest.max()),
         "positions": len(total.same),
-        "bytes": _size(artifact),
+        "bytes": artifact_size(artifact),
         "languages": {code: one.figures() for code, one in each.items() if code != OTHER},
     }
     within = {key: found[key] <= getattr(bound, key) for key in ("kl", "logits")}  # NaN is not
@@ -189,11 +189,17 @@ def check_size(artifact: Path, name: str, config: ModelConfig) -> None:
         allowed += 120_000 + 2_500 * config.layers  # a graph
         if bound.embedding:
             allowed += config.context * config.head_dim * 4  # cosines and sines of positions
-    if _size(artifact) > allowed or (artifact.is_file() and HEAD in _tensor_names(artifact)):
+    if artifact_size(artifact) > allowed or (artifact.is_file() and HEAD in _tensor_names(artifact)):
         raise EdgelmError(
-            f"{artifact.name}: {_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
+            f"{artifact.name}: {artifact_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
             "Is a tied weight stored twice?"
         )
+
+
+def artifact_size(artifact: Path) -> int:
+    """Bytes of a file, or of a folder's graph with the weights beside it."""
+    graph = find_graph(artifact)
+    return sum(file.stat().st_size for file in ((graph, *external_files(graph)) if graph else (artifact,)))
 
 
 def _tensor_names(path: Path) -> set[str]:
@@ -227,11 +233,6 @@ def _check_tokens(
                 )
         count += len(strings)
     return count
-
-
-def _size(artifact: Path) -> int:
-    graph = find_graph(artifact)
-    return sum(file.stat().st_size for file in ((graph, *external_files(graph)) if graph else (artifact,)))
 
 
 def _continue(model: LanguageModel, ids: list[int]) -> list[int]:
