@@ -63,7 +63,7 @@ def quantises_activations(path: Path) -> bool:
 
 def _checked(graph: Path, place: str, size: int) -> Path:
     parts = place.replace("\\", "/").split("/")
-    if not place or "\0" in place or ":" in place or parts[0] == "" or ".." in parts:
+    if "\0" in place or ":" in place or parts[0] == "" or ".." in parts:
         raise BadInput(
             f"wants weights from outside its folder ({place[:60]!r})",
             file=graph,

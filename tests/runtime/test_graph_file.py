@@ -101,7 +101,34 @@ def in_two_parts(place: str) -> onnx.ModelProto:
     return model
 
 
-MAKERS = [plain, in_a_node, in_a_branch, in_a_function, sparse, said_twice, in_two_parts]
+def in_an_attribute(field: str) -> Callable[[str], onnx.ModelProto]:
+    """Where an attribute can hold weights besides `value`."""
+
+    def make(place: str) -> onnx.ModelProto:
+        sparse_weight = onnx.SparseTensorProto(values=weight("w", place))
+        held = {"tensors": weight("w", place), "graphs": graph_of([], [weight("w", place)])}
+        node = helper.make_node("Anything", [], ["y"])
+        attribute = onnx.AttributeProto(name="a")
+        if field == "sparse_tensor":
+            attribute.sparse_tensor.CopyFrom(sparse_weight)
+        else:
+            getattr(attribute, field).append(held.get(field, sparse_weight))
+        node.attribute.append(attribute)
+        return helper.make_model(graph_of([node], []))
+
+    return make
+
+
+def in_training(place: str) -> onnx.ModelProto:
+    model = helper.make_model(graph_of([], []))
+    model.training_info.add().algorithm.initializer.append(weight("w", place))
+    return model
+
+
+MAKERS = [
+    *map(in_an_attribute, ("tensors", "graphs", "sparse_tensor", "sparse_tensors")), in_training,
+    plain, in_a_node, in_a_branch, in_a_function, sparse, said_twice, in_two_parts,
+]  # fmt: skip
 OUTSIDE = [
     "/etc/passwd",
     "../weights",
