@@ -74,7 +74,7 @@ def find_models(paths: Iterable[Path]) -> dict[str, Path]:
         raise BadInput("there is no model in the given folders", remedy=remedy)
     models, missing = {}, {}
     for path in sorted(found, key=lambda path: (_size(path), path)):
-        backend = "llama.cpp" if path.is_file() else "onnx" if (path / "model.onnx").is_file() else "torch"
+        backend = "llama.cpp" if path.is_file() else "onnx" if _graphs(path) else "torch"
         if any(find_spec(module) is not None for module in RUNS_WITH[backend]):
             models[f"{found[path]} ({_size(path) / 1e6:,.1f} MB)"] = path
         elif backend not in missing:
@@ -93,15 +93,19 @@ def _models_below(path: Path, levels: int) -> Iterator[Path]:
     if path.suffix == ".gguf" and path.is_file():
         yield path
     elif path.is_dir():
-        if (path / "model.onnx").is_file() or (path / "model.safetensors").is_file():
+        if _graphs(path) or (path / "model.safetensors").is_file():
             yield path
         for child in sorted(path.iterdir()) if levels else ():
             if not child.name.startswith((".", "checkpoint")):
                 yield from _models_below(child, levels - 1)
 
 
+def _graphs(path: Path) -> list[Path]:
+    return [*path.glob("model.onnx*"), *path.glob("model.ort")]
+
+
 def _size(path: Path) -> int:
-    weights = [path] if path.is_file() else list(path.glob("model.onnx*")) or [path / "model.safetensors"]
+    weights = [path] if path.is_file() else _graphs(path) or [path / "model.safetensors"]
     return sum(file.stat().st_size for file in weights)
 
 

@@ -8,7 +8,10 @@
 Importing edgelm imports nothing heavy; `load` imports only the runtime that the file needs.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime's wheels report to their maker
 
 __version__ = "0.1.0.dev0"
 __all__ = ["__version__", "load"]

@@ -18,7 +18,10 @@ EXTRAS = {
     "evaluate": (("sacrebleu", "seqeval", "rouge_score"), "score tagged and generated text"),
     "lm-eval": (("lm_eval",), "evaluate with the lm-eval harness"),
     "tensorboard": (("tensorboard",), "write TensorBoard files while pretraining"),
-    "export": (("gguf", "onnx", "optimum", "transformers", "accelerate"), "write GGUF and ONNX files"),
+    "export": (
+        ("gguf", "onnx", "optimum", "transformers", "accelerate", "onnx_ir", "onnxruntime_genai"),
+        "write GGUF and ONNX files",
+    ),
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
     "gguf-prebuilt": (("xllamacpp",), "run GGUF files without a compiler (Linux, macOS)"),
     "demo": (("gradio",), "the demo page in a browser"),

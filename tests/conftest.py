@@ -75,6 +75,23 @@ def export_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def genai_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model_dir`, exported by onnxruntime-genai's builder."""
+    version = pytest.importorskip(
+        "onnxruntime_genai", reason="the extra 'export' brings the builder"
+    ).__version__
+    pytest.importorskip("onnx_ir", reason="onnxruntime-genai's builder imports it")
+    if not version.startswith("0.15."):
+        pytest.skip(f"onnxruntime-genai {version} has another builder than the extra 'export' asks for")
+    import exported
+
+    folder = tmp_path_factory.getbasetemp() / "exported"
+    done = exported.genai_export(folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "work" / "genai"
+
+
+@pytest.fixture(scope="session")
 def demo_app() -> ModuleType:
     """demo/app.py, loaded as `edgelm demo` loads it."""
     pytest.importorskip("gradio", reason="the demo page is made with Gradio")

@@ -6,6 +6,7 @@ from edgelm.errors import BadInput
 from edgelm.model.head_config import model_type
 from edgelm.progress import Progress
 from edgelm.runtime.ensemble import HEAD
+from edgelm.runtime.graph_file import find_graph
 from edgelm.runtime.labeller import SMALL
 
 FORMATS = {"onnx": "onnx:fp32", "gguf": "gguf:F32"}
@@ -44,6 +45,6 @@ def _backend_of(model: Path) -> str:
     """What runs a model as it is; empty for what needs no runtime."""
     if model.suffix == ".gguf":
         return "gguf"
-    if any((folder / "model.onnx").exists() for folder in (model, model / HEAD)):
+    if any(find_graph(folder) for folder in (model, model / HEAD)):
         return "onnx"
     return "" if model_type(model) in SMALL else "torch"

@@ -30,7 +30,7 @@ IMATRIX, PRUNING = "imatrix.gguf", "pruning.json"
 def artifact_name(name: str) -> str:
     """Where a format lies in an export: `gguf:Q8_0` is `model-Q8_0.gguf`, `onnx:int8` is `onnx/int8`."""
     family, kind = name.split(":")
-    return f"model-{kind}.gguf" if family == "gguf" else f"onnx/{kind}"
+    return f"model-{kind}.gguf" if family == "gguf" else f"{family}/{kind}"
 
 
 def check_packages(formats: Sequence[str]) -> None:
@@ -46,7 +46,10 @@ def check_packages(formats: Sequence[str]) -> None:
         check_quantiser(kinds)
     if len(kinds) < len(formats):
         require("onnx", "export")
+    if any(name.endswith((":fp32", ":int8")) for name in formats):
         require("optimum", "export")
+    if any(name.endswith((":int4", ":int8-genai")) for name in formats):
+        require("onnxruntime_genai", "export")
 
 
 def export(
@@ -108,27 +111,23 @@ def export(
                 found = measure(source, texts, step=step)
             write_importance(found, partial / IMATRIX)
             importance = found.means
-        (partial / "onnx").mkdir()
         figures = {}
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
                 artifact = partial / artifact_name(name)
                 _write(source, partial, name, importance)
-                shape = reference.model.config
-                check_size(artifact, name, shape.parameters, shape.vocab_size, shape.tied)
+                check_size(artifact, name, reference.model.config)
                 figures[name] = verify(reference, source, artifact, name, languages)
                 if larger := _fallen_back(artifact, name):
                     figures[name]["fallen_back"] = larger
                 step(1, name)
         if languages:
             whole = partial / ".scratch" / "whole"
-            (whole / "onnx").mkdir(parents=True)
+            whole.mkdir()
             _write(model, whole, formats[0], importance={})
             names = [folder / artifact_name(formats[0]) for folder in (whole, partial)]
             artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speeds(names)})
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
-        if not any((partial / "onnx").iterdir()):
-            (partial / "onnx").rmdir()
         artifacts.write_json(partial / "verification.json", figures)
         return figures
 
@@ -163,11 +162,10 @@ def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.nd
             write_gguf(model, scratch / "model-F32.gguf", "F32")
         quantize_gguf(scratch / "model-F32.gguf", artifact, kind, importance)
     else:
-        from edgelm.export.onnx import quantize_onnx, write_onnx
+        from edgelm.export.onnx import write_kind, write_ort
 
-        if not (scratch / "fp32").exists():
-            write_onnx(model, scratch / "fp32")
-        if kind == "fp32":
-            shutil.copytree(scratch / "fp32", artifact)
+        source = write_kind(model, scratch, kind)
+        if family == "ort":
+            write_ort(source, artifact)
         else:
-            quantize_onnx(scratch / "fp32", artifact)
+            shutil.copytree(source, artifact)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from edgelm import artifacts
 from edgelm.errors import BadInput, EdgelmError
-from edgelm.export.onnx import quantize_onnx, silence
-from edgelm.export.verify import verification_texts
+from edgelm.export.export import artifact_name
+from edgelm.export.onnx import copy_beside, quantize_blocks, quantize_onnx, silence, write_ort
+from edgelm.export.verify import artifact_size, verification_texts
 from edgelm.extras import require
 from edgelm.model.decoder import Attention, Linear, rotary
-from edgelm.model.directory import TOKENIZER_FILES
 from edgelm.model.head_config import HeadConfig
 from edgelm.model.heads import Labeller, load_labeller
 from edgelm.model.labelling import encode
@@ -30,9 +30,13 @@ from edgelm.tasks.examples import Labelled, Tagged
 from edgelm.tokenizer.text import TextTokenizer
 
 OPSET = 17
-FORMATS = {"onnx:fp32": 0.999, "onnx:int8": 0.9}
+FORMATS = {
+    "onnx:fp32": 0.999, "onnx:int8": 0.9, "onnx:int4": 0.85,
+    "ort:fp32": 0.999, "ort:int8": 0.9, "ort:int4": 0.85,
+}  # fmt: skip
 """Share of labels that must be those of PyTorch, on the embedded sample."""
 DOCUMENTS = 4  # of each language
+QUANTISERS = {"int8": quantize_onnx, "int4": quantize_blocks}
 
 
 class Graph(nn.Module):
@@ -110,25 +114,23 @@ def export_head(
     def work(partial: Path) -> dict[str, Any]:
         labeller = load_labeller(model, head)
         reference = TorchLabeller(labeller, TextTokenizer(model))
-        plain = partial / "onnx" / "fp32"
-        plain.mkdir(parents=True, exist_ok=True)
-        write_head_onnx(labeller, plain / "model.onnx")
-        for name in ("config.json", *TOKENIZER_FILES):
-            if (model / name).exists():
-                (plain / name).write_bytes((model / name).read_bytes())
+        scratch = partial / ".scratch"
+        shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+        (scratch / "fp32").mkdir(parents=True)
+        write_head_onnx(labeller, scratch / "fp32" / "model.onnx")
+        copy_beside(model, scratch / "fp32")
         found = {}
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
-                folder = partial / "onnx" / name.split(":")[1]
-                if folder != plain:
-                    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-                    quantize_onnx(plain, folder)
+                folder, (family, kind) = partial / artifact_name(name), name.split(":")
+                shutil.rmtree(folder, ignore_errors=True)
+                if not (scratch / kind).exists():
+                    QUANTISERS[kind](scratch / "fp32", scratch / kind)
+                write = write_ort if family == "ort" else shutil.copytree
+                write(scratch / kind, folder)
                 found[name] = verify_head(reference, folder, head, name)
                 step(1, name)
-        if "onnx:fp32" not in formats:
-            for file in plain.iterdir():
-                file.unlink()
-            plain.rmdir()
+        shutil.rmtree(scratch)
         artifacts.write_json(partial / "verification.json", found)
         return found
 
@@ -167,5 +169,9 @@ def verify_head(reference: TorchLabeller, folder: Path, head: HeadConfig, name: 
             f"{name} gives {same:.3f} of the labels that PyTorch gives, less than {FORMATS[name]}. "
             "Choose another format, or train for longer."
         )
-    size = (folder / "model.onnx").stat().st_size
-    return {"bytes": size, "labels": round(same, 4), "logits": difference, "compared": len(pairs)}
+    return {
+        "bytes": artifact_size(folder),
+        "labels": round(same, 4),
+        "logits": difference,
+        "compared": len(pairs),
+    }

@@ -15,8 +15,10 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.foreign import fallen_back
 from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.extras import require
+from edgelm.model.config import ModelConfig
 from edgelm.runtime import load
 from edgelm.runtime.base import LanguageModel, log_softmax
+from edgelm.runtime.graph_file import external_files, find_graph
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
 
@@ -38,6 +40,7 @@ class Bound:
     top1: float
     greedy: float
     bits: float
+    embedding: float | None = None
 
 
 def bounds() -> dict[str, Bound]:
@@ -84,7 +87,7 @@ def verify(
         "greedy": float(np.mean([one.greedy for one in each.values()])),
         "largest_logit_difference": float(total.largest.max()),
         "positions": len(total.same),
-        "bytes": _size(artifact),
+        "bytes": artifact_size(artifact),
         "languages": {code: one.figures() for code, one in each.items() if code != OTHER},
     }
     within = {key: found[key] <= getattr(bound, key) for key in ("kl", "logits")}  # NaN is not
@@ -169,7 +172,7 @@ def _compare(reference: LanguageModel, exported: LanguageModel, documents: Seque
     return _Compared.of(parts, _common(_continue(reference, start), _continue(exported, start)))
 
 
-def check_size(artifact: Path, name: str, parameters: int, vocabulary: int, tied: bool = True) -> None:
+def check_size(artifact: Path, name: str, config: ModelConfig) -> None:
     """Hold an artifact's size against its bits a weight, so that a tied embedding stored twice is found.
 
     In a GGUF file of few bits a weight it may be small beside what else the bound allows, so there the names
@@ -182,15 +185,28 @@ def check_size(artifact: Path, name: str, parameters: int, vocabulary: int, tied
     Raises:
         EdgelmError: the file is larger than its format explains.
     """
-    beside = vocabulary * 64 + (40_000 if artifact.is_file() else 200_000)  # token strings; names, or a graph
+    bound, embedding = bounds()[name], config.vocab_size * config.hidden_size
+    bits = (config.parameters - embedding) * bound.bits + embedding * (bound.embedding or bound.bits)
+    allowed = bits / 8 + config.vocab_size * 64  # token strings
     if artifact.is_file():
-        beside += sum(size for _, size in fallen_back(artifact, name.split(":")[1]).values())
-    allowed = parameters * bounds()[name].bits / 8 + beside
-    if _size(artifact) > allowed or (tied and artifact.is_file() and HEAD in _tensor_names(artifact)):
+        allowed += 40_000  # names
+        allowed += sum(size for _, size in fallen_back(artifact, name.split(":")[1]).values())
+    else:
+        allowed += 120_000 + 2_500 * config.layers  # a graph
+        if bound.embedding:
+            allowed += config.context * config.head_dim * 4  # cosines and sines of positions
+    twice = config.tied and artifact.is_file() and HEAD in _tensor_names(artifact)
+    if twice or artifact_size(artifact) > allowed:
         raise EdgelmError(
-            f"{artifact.name}: {_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
+            f"{artifact.name}: {artifact_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
             "Is a tied weight stored twice?"
         )
+
+
+def artifact_size(artifact: Path) -> int:
+    """Bytes of a file, or of a folder's graph with the weights beside it."""
+    graph = find_graph(artifact)
+    return sum(file.stat().st_size for file in ((graph, *external_files(graph)) if graph else (artifact,)))
 
 
 def _tensor_names(path: Path) -> set[str]:
@@ -224,10 +240,6 @@ def _check_tokens(
                 )
         count += len(strings)
     return count
-
-
-def _size(artifact: Path) -> int:
-    return (artifact if artifact.is_file() else artifact / "model.onnx").stat().st_size
 
 
 def _continue(model: LanguageModel, ids: list[int]) -> list[int]:

@@ -7,13 +7,15 @@ from edgelm.model.head_config import model_type, read_head
 from edgelm.runtime.base import Generation, LanguageModel
 from edgelm.runtime.ensemble import MODEL_TYPE as ENSEMBLE
 from edgelm.runtime.ensemble import Ensemble, read_parts
+from edgelm.runtime.graph_file import find_graph
 from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 
 __all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
 
 
 def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
-    """Load a model for use: a `.gguf` file, a directory with `model.onnx`, or one with `model.safetensors`.
+    """Load a model for use: a `.gguf` file, a directory with `model.onnx` or `model.ort`, or one
+    with `model.safetensors`.
 
     Args:
         threads: CPU threads to use; all usable cores by default.
@@ -33,10 +35,10 @@ def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
         from edgelm.runtime.llama import LlamaCppModel
 
         return LlamaCppModel.open(path, threads)
-    if (path / "model.onnx").exists():
-        from edgelm.runtime.onnx import OnnxModel
+    if find_graph(path):
+        from edgelm.runtime.onnx import open_model
 
-        return OnnxModel.open(path, threads)
+        return open_model(path, threads)
     if (path / "model.safetensors").exists() or (path / "config.json").exists():
         from edgelm.extras import require
 
@@ -68,7 +70,7 @@ def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel
     head = read_head(path)
     if head is None:
         return None
-    if (path / "model.onnx").exists():
+    if find_graph(path):
         from edgelm.runtime.onnx_labeller import OnnxLabeller
 
         return OnnxLabeller.open(path, head, threads)

@@ -1,6 +1,10 @@
-"""The ONNX runtime: a directory with optimum's `model.onnx` (with past), `config.json`, `tokenizer.json`."""
+"""The ONNX runtime: a directory with `model.onnx` or `model.ort`, `config.json` and `tokenizer.json`.
 
-import mmap
+Here are the graphs that optimum writes, which take the key-value cache and give it back longer; those that
+keep it in place are in `onnx_shared`.
+"""
+
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,49 +13,65 @@ import numpy as np
 import onnxruntime
 
 from edgelm.errors import BadInput
+from edgelm.machine import usable_cores
 from edgelm.model.config import ModelConfig, read_config
 from edgelm.runtime.base import log_softmax
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
+from edgelm.runtime.graph_file import AGAIN, GRAPHS, external_files, find_graph, quantises_activations
+from edgelm.runtime.onnx_shared import SharedOnnxModel, SharedOnnxSession, shares_cache
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
-GRAPH = "model.onnx"
 Past = dict[str, np.ndarray]
 LOGITS = 16_000_000  # held in memory at once: the graph answers with those of every token it reads
 COPIES = 256_000_000  # bytes of a prompt's cache, copied for each path of its choices
 
 
-def quantises_activations(path: Path) -> bool:
-    """Whether a graph in 8 bits scales its activations by all it is given at once: what is read together
-    then changes the figures."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(b"DynamicQuantizeLinear") >= 0
-
-
 def open_graph(
-    directory: Path, threads: int | None, trial: Callable[[onnxruntime.InferenceSession], np.ndarray]
+    path: Path, threads: int | None, trial: Callable[[onnxruntime.InferenceSession], np.ndarray]
 ) -> tuple[onnxruntime.InferenceSession, np.ndarray]:
-    """Open `model.onnx` and run it once: it may not be the graph that `config.json` describes.
+    """Open a graph and run it once: it may not be the one that `config.json` describes.
 
     Returns:
         the graph and what `trial` made of it.
 
     Raises:
-        BadInput: it cannot be opened, or the trial fails.
+        BadInput: it cannot be opened, the trial fails, or it wants files from outside its folder.
     """
+    external_files(path)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3
-    path = directory / GRAPH
+    cores = usable_cores()  # of which ONNX Runtime knows nothing: its own choice is the machine's
+    options.intra_op_num_threads = threads or (cores if cores < (os.cpu_count() or 1) else 0)
+    options.log_severity_level = 4  # what fails is raised
     try:
-        engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        engine = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         return engine, trial(engine)
     except Exception as error:  # onnxruntime's errors have no common base
-        raise BadInput(
-            f"is not an ONNX model that can be read ({str(error).splitlines()[0]})",
-            file=path,
-            remedy="export the model again",
-        ) from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(f"is not an ONNX model that can be read ({reason})", file=path, remedy=AGAIN) from None
+
+
+def open_model(directory: Path, threads: int | None = None) -> "OnnxModel | SharedOnnxModel":
+    """The model in a directory.
+
+    Raises:
+        BadInput: a file is missing or damaged, or the files do not belong together.
+    """
+    config, tokenizer = read_config(directory), TextTokenizer(directory)
+    tokenizer.check_fits(config.vocab_size, directory)
+    path = find_graph(directory) or directory / GRAPHS[0]
+
+    def trial(engine: onnxruntime.InferenceSession) -> np.ndarray:
+        kind = SharedOnnxSession if shares_cache(engine) else OnnxSession
+        return kind(engine, config).feed([tokenizer.bos])
+
+    engine, _ = open_graph(path, threads, trial)
+    name = f"ONNX {directory.name}"
+    if shares_cache(engine):
+        return SharedOnnxModel(engine, tokenizer, name, config)
+    return OnnxModel(engine, tokenizer, name, config, path)
 
 
 class OnnxModel(TokenizedModel):
@@ -71,16 +91,6 @@ class OnnxModel(TokenizedModel):
     def alone(self) -> bool:
         """Whether sequences are read one at a time, as reading several together would change the figures."""
         return quantises_activations(self.graph)
-
-    @classmethod
-    def open(cls, directory: Path, threads: int | None = None) -> "OnnxModel":
-        config = read_config(directory)
-        tokenizer = TextTokenizer(directory)
-        tokenizer.check_fits(config.vocab_size, directory)
-        engine, _ = open_graph(
-            directory, threads, lambda engine: OnnxSession(engine, config).feed([tokenizer.bos])
-        )
-        return cls(engine, tokenizer, f"ONNX {directory.name}", config, directory / GRAPH)
 
     def session(self) -> "OnnxSession":
         self.check_open()

@@ -11,8 +11,9 @@ from edgelm.errors import BadInput
 from edgelm.model.config import read_config
 from edgelm.model.head_config import HeadConfig
 from edgelm.runtime.choices import TOKENS, batches, padded
+from edgelm.runtime.graph_file import GRAPHS, find_graph, quantises_activations
 from edgelm.runtime.labeller import HeadModel
-from edgelm.runtime.onnx import GRAPH, open_graph, quantises_activations
+from edgelm.runtime.onnx import open_graph
 from edgelm.tokenizer.text import TextTokenizer
 
 
@@ -35,16 +36,17 @@ class OnnxLabeller(HeadModel):
     def open(cls, directory: Path, head: HeadConfig, threads: int | None = None) -> "OnnxLabeller":
         config, tokenizer = read_config(directory), TextTokenizer(directory)
         tokenizer.check_fits(config.vocab_size, directory)
-        engine, found = open_graph(directory, threads, lambda engine: run_graph(engine, [[tokenizer.bos]]))
+        path = find_graph(directory) or directory / GRAPHS[0]
+        engine, found = open_graph(path, threads, lambda engine: run_graph(engine, [[tokenizer.bos]]))
         labels = found.shape[2]
         if labels != len(head.labels):
             raise BadInput(
                 f"has {labels} labels, config.json {len(head.labels)}",
-                file=directory / GRAPH,
+                file=path,
                 remedy="export the model again",
             )
         name = (directory.parent if directory.name == "head" else directory).name  # of an ensemble
-        return cls(engine, tokenizer, head, config.context, f"ONNX {name}", directory / GRAPH)
+        return cls(engine, tokenizer, head, config.context, f"ONNX {name}", path)
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         found: list[np.ndarray] = [np.empty(0)] * len(sequences)

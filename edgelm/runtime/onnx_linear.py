@@ -38,7 +38,7 @@ class OnnxLinear(TextClassifier):
         config = read_config(directory, MODEL_TYPE, VERSION)
         with reading(directory, "a linear classifier"):
             labels, method = strings(config["labels"]), str(config["method"])
-        engine, _ = open_graph(directory, threads, lambda engine: run_graph(engine, [" a "]))
+        engine, _ = open_graph(directory / "model.onnx", threads, lambda engine: run_graph(engine, [" a "]))
         known = json.loads(engine.get_modelmeta().custom_metadata_map.get("labels", "[]"))
         if tuple(known) != labels:
             raise BadInput(

@@ -12,6 +12,7 @@ pytest.importorskip("onnx", reason="ONNX files are written with the extra 'expor
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export import head as module
 from edgelm.export.head import export_head, write_head_onnx
+from edgelm.export.onnx import _to_eight_bits
 from edgelm.model.directory import load_model
 from edgelm.model.head_config import HeadConfig, Kind, Pooling
 from edgelm.model.heads import save_labeller, with_head
@@ -87,6 +88,37 @@ def test_in_eight_bits_it_is_smaller(
     with pytest.raises(EdgelmError, match=r"onnx:int8 gives .* of the labels"):
         export_head(tmp_path / "model", head, tmp_path / "other", ["onnx:int8", "onnx:fp32"])
     assert not (tmp_path / "other").exists()
+
+
+def test_in_four_bits_and_for_the_mobile_runtime(
+    tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("onnx:int4", "ort:int4"):
+        monkeypatch.setitem(module.FORMATS, name, 0.5)  # random weights decide by a hair
+    head = make(tmp_path / "model", tiny_model_dir, "sequence", True)
+    found = export_head(tmp_path / "model", head, tmp_path / "out", ["ort:int4", "ort:fp32", "onnx:int4"])
+    assert found["ort:fp32"]["labels"] == 1.0
+    assert found["ort:fp32"]["logits"] < 1e-4
+    assert found["onnx:int4"]["bytes"] < 0.3 * (tmp_path / "model" / "model.safetensors").stat().st_size
+    assert 1e-3 < found["onnx:int4"]["logits"] < 0.5
+    names = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").glob("*/*/model.*"))
+    assert names == ["onnx/int4/model.onnx", "ort/fp32/model.ort", "ort/int4/model.ort"]
+    texts = [[300, 301, 302], [40] * 9, [41]]
+    for kind in ("onnx/int4", "ort/int4"):
+        model = load_labeller(tmp_path / "out" / kind)
+        assert isinstance(model, OnnxLabeller)
+        assert not model.alone
+        for ours, text in zip(model.logits(texts), texts, strict=True):
+            np.testing.assert_allclose(ours, model.logits([text])[0], atol=1e-4)
+
+
+def test_embeddings_in_eight_bits() -> None:
+    table = np.random.default_rng(0).normal(size=(50, 64)).astype(np.float32)
+    table[3, :32] = 0
+    rows, scales = _to_eight_bits(table)
+    assert rows.dtype == np.uint8
+    again = (rows.astype(np.float32) - 128).reshape(50, 2, 32) * scales[:, :, None]
+    assert np.abs(again.reshape(table.shape) - table).max() <= scales.max() / 2 + 1e-6
 
 
 def test_what_a_head_cannot_be(tmp_path: Path, tiny_model_dir: Path) -> None:

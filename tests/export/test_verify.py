@@ -141,7 +141,7 @@ def test_an_embedding_stored_twice_is_too_large(
     config = get_preset("nano")
     if kind in ("F32", "F16", "Q8_0", "Q4_K_M"):
         good = export_dir / f"model-{kind}.gguf"
-        check_size(good, f"gguf:{kind}", config.parameters, config.vocab_size)
+        check_size(good, f"gguf:{kind}", config)
     weights = read_weights(model_dir)
     doubled = {**weights, "lm_head.weight": weights["model.embed_tokens.weight"]}
     untied = replace(read_config(model_dir), tied=False)
@@ -153,7 +153,7 @@ def test_an_embedding_stored_twice_is_too_large(
         quantize_gguf(artifact, tmp_path / "quantised.gguf", kind)
         artifact = tmp_path / "quantised.gguf"
     with pytest.raises(EdgelmError, match="Is a tied weight stored twice"):
-        check_size(artifact, f"gguf:{kind}", config.parameters, config.vocab_size)
+        check_size(artifact, f"gguf:{kind}", config)
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("fp32", np.float32), ("int8", np.int8)])
@@ -163,13 +163,13 @@ def test_an_onnx_embedding_stored_twice_is_too_large(
     import onnx
 
     config = get_preset("nano")
-    check_size(export_dir / "onnx" / kind, f"onnx:{kind}", config.parameters, config.vocab_size)
+    check_size(export_dir / "onnx" / kind, f"onnx:{kind}", config)
     graph = onnx.load(export_dir / "onnx" / kind / "model.onnx")
     again = np.zeros((config.vocab_size, config.hidden_size), dtype=dtype)
     graph.graph.initializer.append(onnx.numpy_helper.from_array(again, "again"))
     onnx.save(graph, tmp_path / "model.onnx")
     with pytest.raises(EdgelmError, match="Is a tied weight stored twice"):
-        check_size(tmp_path, f"onnx:{kind}", config.parameters, config.vocab_size)
+        check_size(tmp_path, f"onnx:{kind}", config)
 
 
 def test_bits_per_byte_are_those_of_the_models(export_dir: Path, reference: LanguageModel) -> None:

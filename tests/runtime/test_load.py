@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -174,3 +175,14 @@ def test_threads_do_not_change_the_text(model_dir: Path, export_dir: Path) -> No
             texts.add("".join(model.generate("Namhlanje", temperature=0, max_tokens=20)))
             model.close()
         assert len(texts) == 1
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path: Path, export_dir: Path) -> None:
+    """Its wheels send what they are used for, and keep it in the home folder until they can."""
+    command = exported.python(LOAD_EACH, str(export_dir / "onnx" / "int8"))
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**environment, "HOME": str(tmp_path)}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "loaded\n", "")
+    assert list(tmp_path.iterdir()) == []

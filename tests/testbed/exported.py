@@ -7,6 +7,7 @@ and the likeliest of its tokens is noise.
 
 import functools
 import os
+import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ os.environ.setdefault(
 
 VOCAB_SIZE = 2048
 FORMATS = ("gguf:F32", "gguf:F16", "gguf:Q8_0", "gguf:Q4_K_M", "onnx:fp32", "onnx:int8")
+GENAI_FORMATS = ("onnx:int4", "onnx:int8-genai", "ort:int4")
 BLOCKER = """
 import sys
 
@@ -62,6 +64,31 @@ def export_dir(folder: Path) -> Path:
 
     export(model_dir(folder), folder / "export", FORMATS)
     return folder / "export"
+
+
+@functools.cache
+def genai_export(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Its export through onnxruntime-genai's builder, to `folder / "work" / "genai"`, by the command.
+
+    It runs where nothing outside can be reached, with folders of its own for what programs keep on the side:
+    `home`, `temporary` and the working directory.
+    """
+    for name in ("home", "temporary", "work"):
+        (folder / name).mkdir(parents=True)
+    nowhere = "http://127.0.0.1:9"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "temporary"),
+        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HF_ENDPOINT"), nowhere),
+    }
+    command = [sys.executable, "-m", "edgelm", "export", str(model_dir(folder)), "-o", "genai", "-q"]
+    for name in GENAI_FORMATS:
+        command += ["--to", name]
+    return subprocess.run(
+        command, cwd=folder / "work", env=environment, capture_output=True, text=True, timeout=280
+    )
 
 
 def python(code: str, *arguments: str, blocked: tuple[str, ...] = ()) -> list[str]:
