@@ -147,3 +147,9 @@ def tensor_name(name: str) -> str:
 def _interleave(weight: np.ndarray, heads: int) -> np.ndarray:
     """Rows from transformers' rotary layout (two halves of a head) to llama.cpp's (pairs side by side)."""
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def rotary_rows(name: str, rows: int, config: ModelConfig) -> np.ndarray | None:
+    """The order in which a GGUF file has the rows of a transformers tensor; None where it is the same."""
+    heads = {"q_proj": config.heads, "k_proj": config.kv_heads}.get(name.split(".")[-2])
+    return None if heads is None else _interleave(np.arange(rows)[:, None], heads)[:, 0]

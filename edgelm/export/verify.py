@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,19 @@ def verify(
             "Choose a format with more bits."
         )
     return found
+
+
+def compare(
+    reference: LanguageModel, exported: LanguageModel, texts: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """`kl`, `top1`, `bits_per_byte` and the reference's `bits_per_byte_before` over texts by language.
+
+    Each is the mean over languages; of every language they are under `languages`.
+    """
+    each = {code: _compare(reference, exported, own).figures() for code, own in texts.items()}
+    keys = next(iter(each.values()))
+    means = {key: float(np.mean([one[key] for one in each.values()])) for key in keys}
+    return {**means, "languages": each}
 
 
 @dataclass(frozen=True, slots=True)
