@@ -242,7 +242,7 @@ def _card(parent: Path, found: dict[str, Any]) -> str:
     kind = found["format"]
     if found["helped"]:
         said = f"Went on learning as what {kind} leaves of it, towards what it predicted in float32 before."
-        then = f"Its weights are those that {kind} holds: export it to no format of other bits."
+        then = f"Its weights are those that {kind} holds, so that an export to it changes them no more."
     else:
         said, then = f"Finishing for {kind} did not help.", "The weights are as they were."
     header = ["in this format", "KL, nats", "same top token", "bits per byte"]

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from edgelm.artifacts import digest_path
 from edgelm.errors import EdgelmError
 from edgelm.extras import require
 from edgelm.model.card import read_card, training_summary
 from edgelm.model.config import ModelConfig, read_config
+from edgelm.runtime.adapter import WEIGHTS
 from edgelm.runtime.llama import silence_llama_cpp
 from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, END, EOS, PAD
 from edgelm.tokenizer.text import TextTokenizer
@@ -115,6 +117,7 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(FILE_TYPES[kind])
+    writer.add_string(WEIGHTS, digest_path(model / "model.safetensors"))
 
 
 def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer) -> None:

@@ -56,7 +56,12 @@ def verification_texts(languages: Sequence[str] = ()) -> dict[str, list[str]]:
 
 
 def verify(
-    reference: LanguageModel, directory: Path, artifact: Path, name: str, languages: Sequence[str] = ()
+    reference: LanguageModel,
+    directory: Path,
+    artifact: Path,
+    name: str,
+    languages: Sequence[str] = (),
+    base: Path | None = None,
 ) -> dict[str, Any]:
     """Compare an exported file or directory with the PyTorch model it came from.
 
@@ -65,12 +70,14 @@ def verify(
         directory: the model directory, whose `tokenizer.json` says what the ids must be.
         name: the format, such as `gguf:Q8_0`.
         languages: on text of these only.
+        base: the GGUF file that `artifact` is an adapter of.
 
     Raises:
         EdgelmError: a token id differs or a bound of the format is broken; the message has the figures.
     """
     bound, texts = bounds()[name], verification_texts(languages)
-    with contextlib.closing(load(artifact)) as exported:
+    loaded = load(base, adapter=artifact) if base else load(artifact)
+    with contextlib.closing(loaded) as exported:
         checked = _check_tokens(exported, TextTokenizer(directory), artifact, texts)
         each = {code: _compare(reference, exported, own[:LOGIT_DOCUMENTS]) for code, own in texts.items()}
     total = _Compared.of(each.values())
