@@ -31,7 +31,7 @@ def run(
     ],
     adapter: Annotated[
         Path | None,
-        typer.Option(help="A LoRA adapter to put on a .gguf file, as export --to lora:F16 writes."),
+        typer.Option(help="A LoRA adapter for a .gguf file, from export --to lora:F16."),
     ] = None,
     language: Annotated[str | None, typer.Option(help="Language to continue in, such as zul.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Answer the text as a message.")] = False,

@@ -1,9 +1,9 @@
 """LoRA adapters as files for llama.cpp: one base, one small file a task or language.
 
-An adapter of llama.cpp's adds to matrices; it cannot alter rows of an embedding that is the head too. The rows
-of the chat's tokens, which `edgelm finetune --method lora` trains beside the matrices, are therefore put into
-the base, where nothing had trained them. Adapters that were trained with `--shared-base` leave them alone and
-so share any export of their base.
+An adapter of llama.cpp's adds to matrices; it cannot alter rows of an embedding that is the head too. The
+rows of the chat's tokens, which `edgelm finetune --method lora` trains beside the matrices, are therefore put
+into the base, where nothing had trained them. Adapters trained with `--shared-base` leave them alone and so
+share any export of their base.
 """
 
 import json
@@ -37,7 +37,6 @@ from edgelm.tokenizer.text import TextTokenizer
 
 FAMILY = "lora:"
 BASE, FIGURES = "base", "verification.json"
-EMBEDDING = "model.embed_tokens.weight"
 ROWS = "model.embed_tokens.token_adapter.trainable_tokens_delta"
 UNLIKE_PLAIN_LORA = ("use_dora", "fan_in_fan_out", "lora_bias", "modules_to_save", "layer_replication")
 """Settings of peft's that change what an adapter computes."""
@@ -84,11 +83,8 @@ def read_adapter(directory: Path) -> Adapter:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         weights = load_file(place / "adapter_model.safetensors")
-        kind, alpha, base = (
-            config["peft_type"],
-            float(config["lora_alpha"]),
-            config["base_model_name_or_path"],
-        )
+        kind, alpha = config["peft_type"], float(config["lora_alpha"])
+        base = Path(config["base_model_name_or_path"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadInput(
             f"is no LoRA adapter ({error})",
@@ -99,7 +95,7 @@ def read_adapter(directory: Path) -> Adapter:
     if kind != "LORA" or odd or config.get("bias", "none") != "none":
         said = ", ".join(odd) or (kind if kind != "LORA" else f"bias {config['bias']}")
         raise BadInput(f"is not plain LoRA: {said}", file=path, remedy="merge it into its model with peft")
-    if not Path(base).is_dir():
+    if not base.is_dir():
         raise BadInput(
             f"its base model {base} is not there",
             file=path,
@@ -120,7 +116,7 @@ def read_adapter(directory: Path) -> Adapter:
             rows = dict(zip(_tokens(config, len(value)), value.astype(np.float32), strict=True))
         elif not name.endswith(".lora_B.weight"):
             raise BadInput(f"trains {name} too", file=place, remedy="merge it into its model with peft")
-    return Adapter(place, Path(base), alpha, matrices, rows)
+    return Adapter(place, base, alpha, matrices, rows)
 
 
 def export_adapter(
@@ -214,7 +210,7 @@ def write_adapter(adapter: Adapter, base: Path, shape: ModelConfig, path: Path, 
 
 
 def base_directory(adapter: Adapter, folder: Path) -> Path:
-    """The base itself, or where the adapter came with rows of the embedding, a copy in `folder` with these."""
+    """The base itself, or where the adapter came with rows of the embedding a copy with these in `folder`."""
     if not adapter.rows:
         return adapter.base
     decoder = load_model(adapter.base)

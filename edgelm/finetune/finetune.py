@@ -125,7 +125,8 @@ def finetune(
         packer = Packer(source, batch=config.batch, context=shape.context, pad=text.id(PAD))
         prepare(decoder, config)
         chat = (text.bos, text.user, text.end, text.assistant, text.system)
-        adapted = add_adapter(decoder, lora, config.seed, config.freeze, chat) if lora else None
+        learnt = () if lora and lora.shared_base else chat
+        adapted = add_adapter(decoder, lora, config.seed, config.freeze, learnt) if lora else None
         if config.freeze and not lora:
             progress.say("--freeze leaves the chat's tokens as they are: for a model that has chatted before")
 
