@@ -248,9 +248,8 @@ def test_what_else_an_adapter_may_not_hold(
     folder = Path(shutil.copytree(models["one"] / ADAPTER, tmp_path / "adapter"))
     weights = load_file(folder / "adapter_model.safetensors")
     key = next(name for name in weights if name.endswith("layers.0.mlp.up_proj.lora_B.weight"))
-    save_file(
-        {**weights, "base_model.model.lm_head.weight": weights[key]}, folder / "adapter_model.safetensors"
-    )
+    path = folder / "adapter_model.safetensors"
+    save_file({**weights, "base_model.model.lm_head.weight": weights[key]}, path)
     with pytest.raises(BadInput, match=r"trains lm_head.weight too"):
         read_adapter(folder)
     save_file({**weights, key: weights[key][:, :3].copy()}, path)
