@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,26 +22,37 @@ class Grid:
     """
 
     def __init__(self, model: Path, kind: str, importance: Mapping[str, np.ndarray], folder: Path):
+        self.gguf = require("gguf", "export")
         self.kind, self.importance, self.config = kind, importance, read_config(model)
         self.source, self.quantised = folder / "float32.gguf", folder / "quantised.gguf"
         write_gguf(model, self.source, "F32")
+        # parsing a file's vocabulary takes longer than all else, so what lies where is looked up once
+        self.places: dict[str, tuple[int, Any, Any, Any]] = {}
+        self.reader = self.gguf.GGUFReader(self.source, "r+")
+        self.tensors = {tensor.name: tensor.data for tensor in self.reader.tensors}
 
     def __call__(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The values that are left of each weight, float32, by the same names as in `model.safetensors`."""
-        gguf = require("gguf", "export")
         orders = {name: rotary_rows(name, len(weight), self.config) for name, weight in weights.items()}
-        reader = gguf.GGUFReader(self.source, "r+")
-        tensors = {tensor.name: tensor.data for tensor in reader.tensors}
         for name, weight in weights.items():
             rows, values = orders[name], weight.detach().float().cpu().numpy()
-            tensors[tensor_name(name)][...] = values if rows is None else values[rows]
-        reader.data.flush()
+            self.tensors[tensor_name(name)][...] = values if rows is None else values[rows]
+        self.reader.data.flush()
         quantize_gguf(self.source, self.quantised, self.kind, self.importance)
-        reader = gguf.GGUFReader(self.quantised)
-        tensors = {tensor.name: tensor for tensor in reader.tensors}
         found = {}
         for name, weight in weights.items():
-            tensor, rows = tensors[tensor_name(name)], orders[name]
-            values = np.array(gguf.dequantize(tensor.data, tensor.tensor_type)).reshape(weight.shape)
+            rows, values = orders[name], self._read(tensor_name(name)).reshape(weight.shape)
             found[name] = torch.from_numpy(values if rows is None else values[np.argsort(rows)])
         return found
+
+    def _read(self, name: str) -> np.ndarray:
+        """A tensor of the quantised file, float32; llama.cpp lays out each that it writes alike."""
+        if not self.places:
+            for one in self.gguf.GGUFReader(self.quantised).tensors:
+                place = int(one.data_offset), one.data.shape, one.data.dtype, one.tensor_type
+                self.places[one.name] = place
+        offset, shape, dtype, kind = self.places[name]
+        count = int(np.prod(shape))
+        data = np.fromfile(self.quantised, dtype, count, offset=offset).reshape(shape)
+        values: np.ndarray = self.gguf.dequantize(data, kind)
+        return values
