@@ -18,7 +18,7 @@ def quantize(
     ] = False,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 100,
     batch: Annotated[int, typer.Option(help="Sequences of the model's context a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.0002,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.0001,
     optimizer: Optimizer = "adamw",
     seed: Seed = 0,
     precision: Precision = "auto",

@@ -9,40 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from adapted import adapted
 from safetensors.numpy import load_file, save_file
 
 from edgelm.errors import BadInput
 from edgelm.export import verify
 from edgelm.export.adapter import export_adapter, read_adapter
 from edgelm.export.gguf import write_gguf
-from edgelm.finetune.lora import ADAPTER, Lora, add_adapter, save_adapter
-from edgelm.model.directory import load_model, save_model
+from edgelm.finetune.lora import ADAPTER
 from edgelm.runtime import LanguageModel, load
 from edgelm.runtime.base import log_softmax
-from edgelm.tokenizer.text import TextTokenizer
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
 pytest.importorskip("llama_cpp", reason="GGUF files are run with llama-cpp-python")
 pytest.importorskip("peft", reason="peft makes the adapters")
 
 MESSAGE = "Sawubona, ninjani? ḓ"
-
-
-def adapted(base: Path, folder: Path, seed: int, rows: bool) -> Path:
-    """A model directory as `finetune --method lora` leaves it, whose adapter learnt something at random."""
-    decoder, text = load_model(base), TextTokenizer(base)
-    chat = (text.bos, text.user, text.end, text.assistant, text.system)
-    made = add_adapter(decoder, Lora(4, 12), seed, tokens=chat if rows else ())
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in decoder.named_parameters():
-            if "lora_B" in name or "trainable_tokens" in name:
-                weight += 0.05 * torch.randn(weight.shape, generator=draw)
-    folder.mkdir()
-    save_adapter(made, base, folder / ADAPTER)
-    made.merge_and_unload()
-    save_model(decoder, base, folder, "# adapted\n")
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
