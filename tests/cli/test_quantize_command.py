@@ -19,8 +19,8 @@ def text(tmp_path: Path) -> Path:
     folder = tmp_path / "text"
     folder.mkdir()
     for code in ("zul", "xho"):
-        lines = [one["text"] for one in made_up.documents(code, 20)]
-        (folder / f"{code}.txt").write_text("\n\n".join(lines), encoding="utf-8")
+        lines = [json.dumps({"text": one["text"]}) for one in made_up.documents(code, 20)]
+        (folder / f"{code}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 
@@ -31,7 +31,7 @@ def test_finished(
     given = ("quantize", model_dir, "--to", "gguf:Q2_K", "--text", text, "-o", tmp_path / "out", "-q")
     code, said, err = edgelm(*given)
     assert (code, said) == (2, "")
-    assert "give --qat, or run edgelm export instead" in err
+    assert "Give --qat, or run edgelm export instead" in err
     code, said, err = edgelm(*given, "--qat", "--steps", 4, "--batch", 2, "--precision", "fp32")
     assert code == 0, err
     found = json.loads((tmp_path / "out" / "finishing.json").read_text(encoding="utf-8"))
@@ -50,12 +50,12 @@ def test_an_adapter_on_its_base(
 
     monkeypatch.setattr(verify, "STRINGS", 10)
     model, out = adapted(tiny_model_dir, tmp_path / "model", 0, rows=True), tmp_path / "out"
-    code, said, err = edgelm("export", model, "--to", "lora:F16", "--to", "gguf:F16", "-o", out, "-q")
+    code, said, err = edgelm("export", model, "--to", "lora:F32", "--to", "gguf:F32", "-o", out, "-q")
     assert (code, err) == (0, "")
-    base, adapter = out / "base" / "model-F16.gguf", out / "adapter-F16.gguf"
+    base, adapter = out / "base" / "model-F32.gguf", out / "adapter-F32.gguf"
     assert str(adapter) in said
     assert str(base) in said
-    given = ("Molo", "--chat", "--temperature", 0, "--max-tokens", 8, "-q")
+    given = ("Molo", "--temperature", 1, "--max-tokens", 12, "-q")
     merged, with_it, without = (
         edgelm("run", *words, *given)[1] for words in ((model,), (base, "--adapter", adapter), (base,))
     )
