@@ -140,9 +140,7 @@ def test_what_does_not_go_together(tmp_path: Path, base_model: Path, task_file: 
         finetune(base_model, [load_task(task_file)], tmp_path / "out", config=config, lora=Lora())
 
 
-def test_a_shared_base_keeps_the_tokens_of_the_chat(
-    tmp_path: Path, base_model: Path, task_file: Path
-) -> None:
+def test_a_shared_base_keeps_the_chats_tokens(tmp_path: Path, base_model: Path, task_file: Path) -> None:
     config = FinetuneConfig(steps=2, batch=2, learning_rate=0.02, warmup=0, precision="fp32", compile="off")
     lora = Lora(4, 8, shared_base=True)
     finetune(base_model, [load_task(task_file)], tmp_path / "out", config=config, lora=lora)
