@@ -17,6 +17,7 @@ from edgelm.cli.evaluate import evaluate
 from edgelm.cli.export import export
 from edgelm.cli.finetune import finetune
 from edgelm.cli.pretrain import pretrain
+from edgelm.cli.quantize import quantize
 from edgelm.cli.quickstart import quickstart
 from edgelm.cli.run import run
 from edgelm.cli.tasks import app as tasks
@@ -35,7 +36,7 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
-for command in (pretrain, finetune, evaluate, export, run, demo, doctor):
+for command in (pretrain, finetune, evaluate, quantize, export, run, demo, doctor):
     app.command()(command)
 
 

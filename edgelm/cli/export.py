@@ -49,6 +49,9 @@ def export(
     if is_labeller(model):
         _export_labeller(model, output, to, Progress(quiet=quiet))
         return
+    if any(name.startswith("lora:") for name in to):
+        _export_adapter(model, output, to, text, Progress(quiet=quiet))
+        return
     codes = split_codes(languages) or ()
     found = work(model, output, to, text=text, languages=codes, progress=Progress(quiet=quiet))
     rows = [
@@ -113,6 +116,20 @@ def _export_labeller(model: Path, output: Path, formats: list[str], progress: "P
     ]
     header = ["file", "MB", "logits differ by", "same labels"]
     print_table(header, rows, "The head, verified against PyTorch float32")
+
+
+def _export_adapter(model: Path, output: Path, formats: list[str], text: str, progress: "Progress") -> None:
+    from edgelm.export.adapter import FAMILY, export_adapter
+    from edgelm.export.export import artifact_name
+
+    rows = []
+    for name, one in export_adapter(model, output, formats, text=text, progress=progress).items():
+        if name.startswith(FAMILY):
+            file = output / f"adapter-{name.removeprefix(FAMILY)}.gguf"
+        else:
+            file = output / "base" / artifact_name(name.removeprefix("base "))
+        rows.append([str(file), f"{one['bytes'] / 1e6:.2f}", f"{one['kl']:.1e}", f"{one['top1']:.3f}"])
+    print_table(["file", "MB", "KL", "same top token"], rows, "Verified against PyTorch float32")
 
 
 def _report_pruning(path: Path) -> None:

@@ -101,6 +101,13 @@ def finetune(
     ] = False,
     rank: Annotated[int, typer.Option(help="Of the adapter.")] = 16,
     alpha: Annotated[int, typer.Option(help="The adapter's part is scaled by alpha / rank.")] = 32,
+    shared_base: Annotated[
+        bool,
+        typer.Option(
+            "--shared-base",
+            help="Leave the chat's tokens to the base, so that one file of it serves several adapters.",
+        ),
+    ] = False,
     steps: Annotated[int, typer.Option(help="Optimiser steps.", rich_help_panel=OPTIMISER)] = 150,
     batch: Annotated[
         int | None,
@@ -185,7 +192,7 @@ def finetune(
             **dict.fromkeys(settings, (decoder, without)),
             **dict.fromkeys(("seeds", "search"), (decoder and method != "auto", without)),
             **dict.fromkeys(("replay", "prompt"), (writes, without)),
-            **dict.fromkeys(("rank", "alpha"), (method == "lora", without)),
+            **dict.fromkeys(("rank", "alpha", "shared_base"), (method == "lora", without)),
             **dict.fromkeys(shares, (regime == "general", f"with --regime {regime}")),
             "both_ways": (decoder and not writes, without),
             "reinit": (decoder and method != "lora", without),
@@ -265,7 +272,7 @@ def finetune(
 
             mixing = Mixing(exponent, _weights(weight or []), min_share, max_share, max_epochs)
             how |= {
-                "lora": Lora(rank, alpha) if method == "lora" else None,
+                "lora": Lora(rank, alpha, shared_base) if method == "lora" else None,
                 "mixing": mixing if regime == "general" else None,
                 "prompts": prompt,
                 "replay": replay,

@@ -32,6 +32,10 @@ def run(
         str,
         typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),
     ],
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="A LoRA adapter for a .gguf file, from export --to lora:F16."),
+    ] = None,
     language: Annotated[str | None, typer.Option(help="Language to continue in, such as zul.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Answer the text as a message.")] = False,
     max_tokens: Annotated[int, typer.Option(help="Longest continuation.")] = 64,
@@ -50,11 +54,11 @@ def run(
 
     text = _read(prompt)
     if labeller := load_labeller(model, threads=threads):
-        writing = ("language", "chat", "max_tokens", "temperature", "top_p", "seed")
+        writing = ("adapter", "language", "chat", "max_tokens", "temperature", "top_p", "seed")
         refuse_unused(context, dict.fromkeys(writing, (False, "with a model that labels")))
         _label(labeller, text, as_json, quiet)
         return
-    loaded = load(model, threads=threads)
+    loaded = load(model, threads=threads, adapter=adapter)
     report = Generation()
     pieces = loaded.generate(
         text,

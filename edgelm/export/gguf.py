@@ -14,7 +14,8 @@ from edgelm.export.foreign import pre_tokenizer
 from edgelm.extras import require
 from edgelm.model.card import read_card, training_summary
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.model.directory import read_weights
+from edgelm.model.directory import read_weights, weights_digest
+from edgelm.runtime.adapter import WEIGHTS
 from edgelm.runtime.llama import COMPOSES, silence_llama_cpp
 from edgelm.runtime.llama_c import compiled
 from edgelm.tokenizer.text import TextTokenizer
@@ -164,6 +165,7 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(FILE_TYPES[kind])
+    writer.add_string(WEIGHTS, weights_digest(model))
 
 
 def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer, rows: int, file: Path) -> None:
@@ -201,10 +203,17 @@ def tensor_name(name: str) -> str:
     return f"blk.{number}.{LAYER_TENSORS[inner]}.{kind}"
 
 
-def _arranged(name: str, weight: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Rows as llama.cpp wants them: Llama's queries and keys from transformers' rotary layout (two halves of
-    a head) to pairs side by side; the other families' as they are."""
+def rotary_rows(name: str, rows: int, config: ModelConfig) -> np.ndarray | None:
+    """The order in which a GGUF file has the rows of a transformers tensor; None where it is the same.
+
+    llama.cpp turns Llama's queries and keys by pairs side by side, transformers by the two halves of a head.
+    """
     heads = {"q_proj": config.heads, "k_proj": config.kv_heads}.get(name.split(".")[-2])
     if config.family != "llama" or heads is None:
-        return weight
-    return weight.reshape(heads, 2, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+        return None
+    return np.arange(rows).reshape(heads, 2, -1).swapaxes(1, 2).reshape(-1)
+
+
+def _arranged(name: str, weight: np.ndarray, config: ModelConfig) -> np.ndarray:
+    order = rotary_rows(name, len(weight), config)
+    return weight if order is None else weight[order]

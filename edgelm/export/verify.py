@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,12 @@ def verification_texts(languages: Sequence[str] = ()) -> dict[str, list[str]]:
 
 
 def verify(
-    reference: LanguageModel, directory: Path, artifact: Path, name: str, languages: Sequence[str] = ()
+    reference: LanguageModel,
+    directory: Path,
+    artifact: Path,
+    name: str,
+    languages: Sequence[str] = (),
+    base: Path | None = None,
 ) -> dict[str, Any]:
     """Compare an exported file or directory with the PyTorch model it came from.
 
@@ -69,12 +74,14 @@ def verify(
         directory: the model directory, whose `tokenizer.json` says what the ids must be.
         name: the format, such as `gguf:Q8_0`.
         languages: on text of these only.
+        base: the GGUF file that `artifact` is an adapter of.
 
     Raises:
         EdgelmError: a token id differs or a bound of the format is broken; the message has the figures.
     """
     bound, texts, tokenizer = bounds()[name], verification_texts(languages), TextTokenizer(directory)
-    with contextlib.closing(load(artifact)) as exported:
+    loaded = load(base, adapter=artifact) if base else load(artifact)
+    with contextlib.closing(loaded) as exported:
         checked = _check_tokens(exported, tokenizer, artifact, texts)
         each = {code: _compare(reference, exported, own[:LOGIT_DOCUMENTS]) for code, own in texts.items()}
     total = _Compared.of(each.values())
@@ -101,6 +108,19 @@ def verify(
             "Choose a format with more bits."
         )
     return found
+
+
+def compare(
+    reference: LanguageModel, exported: LanguageModel, texts: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """`kl`, `top1`, `bits_per_byte` and the reference's `bits_per_byte_before` over texts by language.
+
+    Each is the mean over languages; of every language they are under `languages`.
+    """
+    each = {code: _compare(reference, exported, own).figures() for code, own in texts.items()}
+    keys = next(iter(each.values()))
+    means = {key: float(np.mean([one[key] for one in each.values()])) for key in keys}
+    return {**means, "languages": each}
 
 
 @dataclass(frozen=True, slots=True)

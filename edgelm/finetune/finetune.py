@@ -123,8 +123,8 @@ def finetune(
             del texts
         packer = Packer(source, batch=config.batch, context=shape.context, pad=text.pad)
         prepare(decoder, config)
-        chat = text.framing()
-        adapted = add_adapter(decoder, lora, config.seed, config.freeze, chat) if lora else None
+        learnt = () if lora and lora.shared_base else text.framing()
+        adapted = add_adapter(decoder, lora, config.seed, config.freeze, learnt) if lora else None
         if config.freeze and not lora:
             progress.say("--freeze leaves the chat's tokens as they are: for a model that has chatted before")
 

@@ -30,6 +30,8 @@ class Lora:
     rank: int = 16
     alpha: int = 32
     """What the adapter adds is scaled by alpha / rank."""
+    shared_base: bool = False
+    """Leave the embeddings of the chat's tokens as they are, so that several adapters go on one base."""
 
     def __post_init__(self) -> None:
         for name, least, most in (("rank", 1, 4096), ("alpha", 1, 10_000)):

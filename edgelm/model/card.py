@@ -24,7 +24,7 @@ HUB_LICENCES = frozenset(
 METHODS = {
     "full": "All weights of a pretrained decoder went on learning; the loss counts the answers alone.",
     "lora": "Low-rank adapters of a pretrained decoder were trained, its own weights left as they were but "
-    "for the embeddings of the chat's five tokens; the loss counts the answers alone.",
+    "for the embeddings of the chat's five tokens where these learnt too; the loss counts the answers alone.",
     "head": "One linear layer on the last hidden states of a pretrained decoder was trained, and the decoder "
     "with it.",
     "ensemble": "A head on a pretrained decoder and a small model of spellings were trained apart; how much "

@@ -134,6 +134,12 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def weights_digest(directory: Path) -> str:
+    """SHA-256 of the file of weights; of several, of their digests."""
+    digests = [artifacts.digest_path(file) for file in _weight_files(directory)]
+    return digests[0] if len(digests) == 1 else artifacts.digest_of(digests)
+
+
 def _weight_files(directory: Path) -> list[Path]:
     whole, index = directory / WEIGHTS, directory / INDEX
     if whole.exists() or not index.exists():

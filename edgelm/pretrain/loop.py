@@ -63,6 +63,7 @@ def train(
     measures: str = "bits a byte",
     patience: int = 0,
     layer_decay: float = 1.0,
+    before_step: Callable[[int], object] = lambda step: None,
 ) -> dict[str, Any]:
     """Train in place, leaving checkpoints, metrics and `curve.html` in `folder`; returns the run's figures.
 
@@ -75,6 +76,7 @@ def train(
         measures: what `validate` measures.
         patience: end after so many validations without a new best, whose weights are then given out; 0 never.
         layer_decay: see `make_optimizers`.
+        before_step: told the number of each step that is about to be taken.
         world: the processes that train together; this one alone by default, on a GPU where there is one.
 
     Raises:
@@ -114,6 +116,7 @@ def train(
         stale = patience * validate_every  # steps after the best at which to end
         while not run.ended(config.steps, stale):
             step = run.step
+            before_step(step)
             batch = stream.next_batch()
             with _memory(config, setup.micro_batch):
                 loss, norm = _gradient(objective, batch, setup.micro_batch, step, config, world)

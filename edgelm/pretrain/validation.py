@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from edgelm.model.cross_entropy import cross_entropy
 from edgelm.model.decoder import IGNORE, Decoder
@@ -76,8 +77,8 @@ class HeldOut:
         model.train(training)
         return {**found, "mean": round(sum(found.values()) / len(found), 4)} if found else {}
 
-    def _nats(self, model: Decoder, blocks: list[list[np.ndarray]]) -> tuple[float, int]:
-        """Of all targets together, and their number."""
+    def tensors(self, blocks: list[list[np.ndarray]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids, targets and numbers of the documents [blocks, context], as in `Batch`."""
         shape = (len(blocks), self.context)
         tokens, targets = np.full(shape, self.pad), np.full(shape, IGNORE)
         documents = np.full(shape, -1)
@@ -88,11 +89,15 @@ class HeldOut:
                 tokens[row, place], targets[row, place] = window[:-1], window[1:]
                 documents[row, place] = number
                 used = place.stop
+        return torch.from_numpy(tokens), torch.from_numpy(targets), torch.from_numpy(documents)
+
+    def _nats(self, model: Decoder, blocks: list[list[np.ndarray]]) -> tuple[float, int]:
+        """Of all targets together, and their number."""
+        read, target, documents = self.tensors(blocks)
         device = model.model.norm.weight.device
-        read, target = torch.from_numpy(tokens), torch.from_numpy(targets)
         if self.hider:
             read, target = hide(read, target, self.hider, torch.Generator().manual_seed(0))
-        hidden, _ = model.hidden(read.to(device), torch.from_numpy(documents))
+        hidden, _ = model.hidden(read.to(device), documents)
         target = target.flatten().to(device)
         weights = (target != IGNORE).float()
         nats = cross_entropy(hidden.flatten(0, 1), model.output, target.clamp(min=0), weights)

@@ -13,12 +13,13 @@ from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 __all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
 
 
-def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
+def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | None = None) -> LanguageModel:
     """Load a model for use: a `.gguf` file, a directory with `model.onnx` or `model.ort`, or one
     with `model.safetensors`.
 
     Args:
         threads: CPU threads to use; all usable cores by default.
+        adapter: a GGUF file of LoRA to put on a `.gguf` file; `LlamaCppModel.use_adapter` changes it.
 
     Raises:
         BadInput: the path is missing, damaged, no model or one that labels.
@@ -34,7 +35,12 @@ def load(path: str | Path, *, threads: int | None = None) -> LanguageModel:
     if path.suffix == ".gguf":
         from edgelm.runtime.llama import LlamaCppModel
 
-        return LlamaCppModel.open(path, threads)
+        loaded = LlamaCppModel.open(path, threads)
+        if adapter is not None:
+            loaded.use_adapter(adapter)
+        return loaded
+    if adapter is not None:
+        raise BadInput("an adapter goes on a .gguf file", file=path, remedy="export the base to one")
     if find_graph(path):
         from edgelm.runtime.onnx import open_model
 

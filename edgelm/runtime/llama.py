@@ -13,6 +13,7 @@ import numpy as np
 
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.machine import usable_cores
+from edgelm.runtime.adapter import WEIGHTS, open_adapter
 from edgelm.runtime.base import LanguageModel
 from edgelm.runtime.gguf_check import check_gguf
 from edgelm.runtime.llama_c import llama_cpp
@@ -56,6 +57,7 @@ class LlamaCppModel(LanguageModel):
         if not self.state:
             raise BadInput("llama.cpp could not open a context", file=path, remedy="free some memory")
         self.current: LlamaCppSession | None = None
+        self.adapters: dict[Path, Any] = {}
         if threads is None and self.threads > 1:
             self.threads = self._faster_threads()
 
@@ -98,6 +100,28 @@ class LlamaCppModel(LanguageModel):
 
     def language_tag(self, code: str) -> int | None:
         return self._special(language_tag(code))
+
+    def use_adapter(self, path: str | Path | None) -> None:
+        """Put a LoRA adapter on the model in place of the one before; None takes it off.
+
+        What has been used once stays in memory, so that changing costs nothing. Sessions end.
+
+        Raises:
+            BadInput: it is damaged, of another model, or missing.
+        """
+        self.check_open()
+        self.current = None
+        path = None if path is None else Path(path)
+        if path is not None and path not in self.adapters:
+            self.adapters[path] = open_adapter(self.cpp, self.model, path, self._metadata(WEIGHTS))
+        pointers = [] if path is None else [self.adapters[path]]
+        count = len(pointers)
+        scales = (ctypes.c_float * count)(*[1.0] * count)
+        array = (self.cpp.llama_adapter_lora_p_ctypes * count)(*pointers)
+        if self.cpp.llama_set_adapters_lora(self.state, array, count, scales):
+            raise BadInput("llama.cpp could not use the adapter", file=path, remedy="export it again")
+        base = f"GGUF {self.path.stem.removeprefix('model-')}"
+        self.name = base if path is None else f"{base} with {path.stem}"
 
     def _faster_threads(self) -> int:
         """All usable cores or one, whichever decodes faster; leaves llama.cpp set to it.
@@ -150,7 +174,7 @@ class LlamaCppModel(LanguageModel):
 
     def _metadata(self, key: str) -> str:
         """A value of the file's metadata as text, empty where it has none."""
-        buffer = ctypes.create_string_buffer(64)
+        buffer = ctypes.create_string_buffer(128)
         written = self.cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if written >= 0 else ""
 

@@ -100,10 +100,14 @@ class Batch(ctypes.Structure):
     )
 
 
+Adapter = POINTER(c_void_p)
 LogCallback = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_void_p)
 
 # function: (what it returns, what it takes)
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "llama_adapter_lora_free": (None, (Adapter,)),
+    "llama_adapter_lora_init": (Adapter, (c_void_p, c_char_p)),
+    "llama_adapter_meta_val_str": (c_int32, (Adapter, c_char_p, c_char_p, c_size_t)),
     "llama_backend_init": (None, ()),
     "llama_batch_free": (None, (Batch,)),
     "llama_batch_init": (Batch, (c_int32, c_int32, c_int32)),
@@ -123,6 +127,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_model_load_from_file": (c_void_p, (c_char_p, ModelParameters)),
     "llama_model_meta_val_str": (c_int32, (c_void_p, c_char_p, c_char_p, c_size_t)),
     "llama_model_n_ctx_train": (c_int32, (c_void_p,)),
+    "llama_set_adapters_lora": (c_int32, (c_void_p, POINTER(Adapter), c_size_t, POINTER(c_float))),
     "llama_set_n_threads": (None, (c_void_p, c_int32, c_int32)),
     "llama_token_to_piece": (c_int32, (c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool)),
     "llama_tokenize": (c_int32, (c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool)),
@@ -192,7 +197,9 @@ def _open(folder: Path, installed: str) -> SimpleNamespace:
         functions[name].restype, functions[name].argtypes = returns, takes
     for name, expected in DEFAULTS.items():
         check_defaults(functions[name](), expected)
-    return SimpleNamespace(**functions, llama_log_callback=LogCallback, GGML_TYPE_F32=0)
+    return SimpleNamespace(
+        **functions, llama_log_callback=LogCallback, GGML_TYPE_F32=0, llama_adapter_lora_p_ctypes=Adapter
+    )
 
 
 def check_defaults(parameters: ctypes.Structure, expected: dict[str, float]) -> None:

@@ -21,7 +21,7 @@ HEAVY = ("torch", "transformers", "gradio", "onnxruntime", "sklearn", "pyarrow")
 COMMANDS = [
     ["quickstart"], ["corpus"], ["corpus", "build"], ["tokenizer"], ["tokenizer", "train"], ["pretrain"],
     ["tokenizer", "report"], ["tokenizer", "compare"], ["tokenizer", "sweep"],
-    ["finetune"], ["evaluate"], ["export"], ["run"], ["demo"], ["doctor"],
+    ["finetune"], ["evaluate"], ["quantize"], ["export"], ["run"], ["demo"], ["doctor"],
 ]  # fmt: skip
 MAIN = "import sys; from edgelm.cli import main; main()"
 SECONDS = 0.3

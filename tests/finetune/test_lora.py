@@ -139,3 +139,14 @@ def test_what_does_not_go_together(tmp_path: Path, base_model: Path, task_file: 
     config = FinetuneConfig(steps=1, batch=1, reinit=1)
     with pytest.raises(BadInput, match="--reinit does nothing with an adapter"):
         finetune(base_model, [load_task(task_file)], tmp_path / "out", config=config, lora=Lora())
+
+
+def test_a_shared_base_keeps_the_chats_tokens(tmp_path: Path, base_model: Path, task_file: Path) -> None:
+    config = FinetuneConfig(steps=2, batch=2, learning_rate=0.02, warmup=0, precision="fp32", compile="off")
+    lora = Lora(4, 8, shared_base=True)
+    finetune(base_model, [load_task(task_file)], tmp_path / "out", config=config, lora=lora)
+    before, after = (load_file(path / "model.safetensors") for path in (base_model, tmp_path / "out"))
+    assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    weights = load_file(tmp_path / "out" / ADAPTER / "adapter_model.safetensors")
+    assert all(".lora_" in name for name in weights)
