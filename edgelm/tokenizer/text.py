@@ -124,7 +124,7 @@ class TextTokenizer(ChatIds):
 
     def language(self, code: str) -> int | None:
         """Id of a language's tag, or None where the tokenizer has none."""
-        return self.tokenizer.token_to_id(language_tag(code))
+        return self.special.get(language_tag(code))
 
     def document(self, text: str, language: str | None = None) -> list[int]:
         """A pretraining document: BOS, the language's tag if given, the text, EOS."""

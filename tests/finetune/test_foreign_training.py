@@ -1,5 +1,6 @@
 """Models made elsewhere go on learning, or it is said in one line why they cannot."""
 
+import json
 from pathlib import Path
 
 import foreign
@@ -62,6 +63,8 @@ def test_finetuning(folder: Path, tmp_path: Path, task_file: Path, name: str, lo
     assert TextTokenizer(tmp_path / "out").chat("Molo") == TextTokenizer(directory).chat("Molo")
     if lora:
         assert "lm_head.weight" not in moved
+        said = json.loads((tmp_path / "out" / ADAPTER / "adapter_config.json").read_text())
+        assert "lm_head" not in said["target_modules"]
         peft = pytest.importorskip("peft", reason="adapters are peft's")
         adapted = peft.PeftModel.from_pretrained(
             AutoModelForCausalLM.from_pretrained(directory), tmp_path / "out" / ADAPTER

@@ -34,7 +34,7 @@ TOKENIZERS: dict[str, dict[str, Any]] = {
     "smollm": {"special": IM, "eos": "<|im_end|>", "template": CHATML.replace("DEFAULT", "true")},
     "qwen2": {
         "special": IM,
-        "plain": ["<think>", "</think>"],
+        "plain": ["<think>", "</think>", "<|xyz|>"],
         "eos": "<|im_end|>",
         "template": CHATML.replace("and DEFAULT", "and false").replace(SAID, ""),
     },
