@@ -15,7 +15,8 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.extras import require
 from edgelm.runtime import load
-from edgelm.runtime.base import LanguageModel, log_softmax
+from edgelm.runtime.base import LanguageModel
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
 

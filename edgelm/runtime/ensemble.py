@@ -11,8 +11,8 @@ import numpy as np
 
 from edgelm.model.labelling import decode
 from edgelm.model.small import read_config, reading, strings
-from edgelm.runtime.base import log_softmax
 from edgelm.runtime.labeller import LabelModel
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tasks.examples import Labelled, Tagged
 
 MODEL_TYPE, VERSION = "edgelm-ensemble", 1

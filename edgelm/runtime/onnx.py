@@ -10,8 +10,8 @@ import onnxruntime
 
 from edgelm.errors import BadInput
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.runtime.base import log_softmax
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
+from edgelm.runtime.sampling import log_softmax
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
