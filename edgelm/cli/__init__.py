@@ -19,6 +19,7 @@ from edgelm.cli.finetune import finetune
 from edgelm.cli.pretrain import pretrain
 from edgelm.cli.quickstart import quickstart
 from edgelm.cli.run import run
+from edgelm.cli.serve import serve
 from edgelm.cli.tasks import app as tasks
 from edgelm.cli.tokenizer import app as tokenizer
 from edgelm.errors import EdgelmError, out_of_memory
@@ -35,7 +36,7 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
-for command in (pretrain, finetune, evaluate, export, run, demo, doctor):
+for command in (pretrain, finetune, evaluate, export, run, serve, demo, doctor):
     app.command()(command)
 
 

@@ -126,7 +126,7 @@ def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.rand
 
 
 def likeliest(values: np.ndarray, count: int) -> np.ndarray:
-    """Places of the `count` largest values, in order; of equals the lower first. Equals of the last come too."""
+    """Places of the `count` largest values and of all that equal the last, in order; of equals the lower."""
     places = np.arange(len(values))
     if count < len(values):
         places = np.flatnonzero(values >= np.partition(values, -count)[-count])
