@@ -107,12 +107,7 @@ class Fields:
         """
         for name, value in self.left.items():
             if name not in IGNORED and value not in NEUTRAL.get(name, ()):
-                raise Refused(
-                    400,
-                    f"{name} is not supported here. Leave it out.",
-                    param=name,
-                    code="unsupported_parameter",
-                )
+                raise _unsupported(name)
 
 
 def wrong(name: str, wanted: str) -> Refused:
@@ -124,7 +119,9 @@ def only(found: dict[str, Any], allowed: Sequence[str], name: str) -> None:
     """Refuse members of an object that this server does nothing with."""
     for member, value in found.items():
         if member not in allowed and value not in (None, [], {}):
-            raise Refused(
-                400, f"{name}.{member} is not supported here. Leave it out.",
-                param=f"{name}.{member}", code="unsupported_parameter",
-            )  # fmt: skip
+            raise _unsupported(f"{name}.{member}")
+
+
+def _unsupported(name: str) -> Refused:
+    message = f"{name} is not supported here. Leave it out."
+    return Refused(400, message, param=name, code="unsupported_parameter")

@@ -190,8 +190,8 @@ def _choice_format(found: dict[str, Any] | None) -> dict[str, str]:
     if not choices or len(choices) > MOST_CHOICES:
         raise Refused(
             400,
-            "of response formats there are text, and a JSON schema that is one string of an enum, or an object "
-            "with one such member.",
+            "response_format has to be text, or a JSON schema of one string of an enum, alone or as the one "
+            "member of an object.",
             param="response_format",
         )
     return {

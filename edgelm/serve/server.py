@@ -68,9 +68,8 @@ def serve(path: Path, host: str, port: int, key: str, limits: Limits, threads: i
         signal.signal(number, signal.SIG_IGN)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listener.getsockname()[1]}/v1"
-    Server(config, worker, f"{model.name} is served at {address} (Ctrl-C stops it)", limits.grace).run(
-        [listener]
-    )
+    greeting = f"{model.name} is served at {address} (Ctrl-C stops it)"
+    Server(config, worker, greeting, limits.grace).run([listener])
     worker.thread.join(SLOW)
     if not worker.thread.is_alive():
         model.close()

@@ -98,7 +98,7 @@ class Job:
             Refused: it could not be done to the end.
         """
         while True:
-            finished = self.done
+            finished, begin = self.done, self.loop.time()
             while self.pieces:
                 yield self._merged()
             if self.error:
@@ -106,7 +106,7 @@ class Job:
             if finished:
                 return
             await self._wait()
-            await asyncio.sleep(0 if self.done else INTERVAL)
+            await asyncio.sleep(begin + INTERVAL - self.loop.time())
 
     async def _wait(self) -> None:
         await self.news.wait()
@@ -161,8 +161,11 @@ class Worker:
     def leave(self, job: Job) -> None:
         """Nobody wants a job's answer any more."""
         job.stop(GONE)
-        with self.changed, suppress(ValueError):
-            self.jobs.remove(job)
+        with self.changed:
+            if job in self.jobs:
+                self.jobs.remove(job)
+                job.error = Refused(400, "the client has left.")
+                job.tell()
 
     def close(self) -> None:
         """Take no more jobs, and refuse those that wait. The one that is being done goes on."""
@@ -202,10 +205,8 @@ class Worker:
                 job.error = Refused(400, str(error))
             except Exception as error:  # the server must outlive any request
                 traceback.print_exc(file=sys.stderr)
-                memory = out_of_memory(error)
-                job.error = Refused(
-                    500, "out of memory" if memory else "the model failed; see the server's log"
-                )
+                what = "out of memory." if out_of_memory(error) else "the model failed; see the server's log."
+                job.error = Refused(500, what)
             finally:
                 timer.cancel()
                 job.done = True
@@ -264,9 +265,7 @@ class Worker:
                     code="context_length_exceeded",
                 )
             if max(ids) >= model.vocab_size:
-                raise Refused(
-                    400, f"the model has {model.vocab_size} tokens, and none {max(ids)}.", param=name
-                )
+                raise Refused(400, f"the model has no token {max(ids)}.", param=name)
         return found
 
     def _writing(self, request: Request, ids: list[int], number: int) -> tuple[Generation, Iterator[str]]:
