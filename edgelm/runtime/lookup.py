@@ -23,6 +23,8 @@ PAUSE = 32
 """Drafts that are left out after they turned out not to pay; then another is tried."""
 HOPED = 2.0
 """Tokens of a draft that are taken to come true before any was tried."""
+GAIN = 1.1
+"""Times faster that a draft has to promise to be."""
 MEMORY = 0.8
 """What the average of drafts' success keeps of what it was, draft by draft."""
 ALIKE = 1e-3
@@ -94,8 +96,8 @@ class Drafts:
         if self.pause:
             self.pause -= 1
             return False
-        needed = pace.batch / pace.single - 1
-        if self.accepted > needed:
+        needed = GAIN * pace.batch / pace.single - 1
+        if needed < min(self.accepted, DRAFT):
             return True
         self.pause, self.accepted = PAUSE, needed + 0.01  # enough for one more try
         return False

@@ -47,8 +47,11 @@ def serve(path: Path, host: str, port: int, key: str, limits: Limits, threads: i
         key: that clients have to show; empty lets all in.
 
     Raises:
-        BadInput: the model cannot be served, or the address cannot be used.
+        BadInput: the model cannot be served, or the address or the key cannot be used.
     """
+    if not all("!" <= character <= "~" for character in key):
+        remedy = "take letters, digits and marks of ASCII"
+        raise BadInput("the API key has characters that a header cannot hold", remedy=remedy)
     listener = open_socket(host, port)
     local = _is_local(host)
     if not local and not key:
