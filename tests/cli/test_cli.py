@@ -17,11 +17,11 @@ from edgelm import __version__
 from edgelm.runtime import load
 
 EDGELM = str(Path(sys.executable).parent / "edgelm")
-HEAVY = ("torch", "transformers", "gradio", "onnxruntime", "sklearn", "pyarrow")
+HEAVY = ("torch", "transformers", "gradio", "onnxruntime", "sklearn", "pyarrow", "starlette", "uvicorn")
 COMMANDS = [
     ["quickstart"], ["corpus"], ["corpus", "build"], ["tokenizer"], ["tokenizer", "train"], ["pretrain"],
     ["tokenizer", "report"], ["tokenizer", "compare"], ["tokenizer", "sweep"],
-    ["finetune"], ["evaluate"], ["export"], ["run"], ["demo"], ["doctor"],
+    ["finetune"], ["evaluate"], ["export"], ["run"], ["chat"], ["serve"], ["demo"], ["doctor"],
 ]  # fmt: skip
 MAIN = "import sys; from edgelm.cli import main; main()"
 SECONDS = 0.3
