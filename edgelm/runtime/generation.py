@@ -10,7 +10,7 @@ import numpy as np
 
 from edgelm.errors import EdgelmError
 from edgelm.runtime.constrained import Tokens, draw_text
-from edgelm.runtime.lookup import Drafts, Lookup, Pace
+from edgelm.runtime.lookup import DRAFT, Drafts, Lookup, Pace
 from edgelm.runtime.output import Output
 from edgelm.runtime.sampling import Options, Sampler, TokenScore, token_score
 
@@ -191,6 +191,7 @@ def _continue(held: Held, logits: np.ndarray, room: int, text: Text, begin: floa
                 break
             if lookup:
                 lookup.add(token)
+                drafts.see(token)
             if token != proposed:
                 break
         held.rewind(known + accepted)
@@ -199,21 +200,23 @@ def _continue(held: Held, logits: np.ndarray, room: int, text: Text, begin: floa
             drafts.came_true(accepted)
         if report.ended:
             return
-        draft = _draft(held, token, lookup, drafts, text)[: room - report.tokens - 1] if lookup else []
+        draft = []
+        if lookup and room - report.tokens > DRAFT:
+            draft = _draft(held, token, lookup, drafts, text)
         known = len(held.ids) + 1
         logits = held.feed([token, *draft], last_only=not draft)
 
 
 def _draft(held: Held, token: int, lookup: Lookup, drafts: Drafts, text: Text) -> list[int]:
     """Tokens to try after `token`, which is about to be read; none where they would not pay."""
-    draft, length, model = lookup.draft(), len(held.ids), text.model
-    if not draft or length + 1 + len(draft) > model.context:
-        return []
-    if model.pace is None:
-        model.pace = Pace(held.session, length, [token, *draft])
-    if not (model.pace.alike or text.options.reuse) or not drafts.wanted(model.pace):
-        return []
-    return draft
+    draft, model = lookup.draft(), text.model
+    if draft and drafts.promising and model.pace is None:
+        model.pace = Pace(held.session, len(held.ids), [token, *draft])
+    pace = model.pace
+    if pace and (pace.alike or text.options.reuse) and drafts.promising and drafts.wanted(pace):
+        return draft
+    drafts.watch(draft)
+    return []
 
 
 def _choose(held: Held, logits: np.ndarray, choices: Sequence[Tokens], text: Text, begin: float) -> str:

@@ -19,13 +19,9 @@ NGRAM = 3
 DRAFT = 5
 """Tokens of a draft."""
 ROUNDS = 3
-PAUSE = 32
-"""Drafts that are left out after they turned out not to pay; then another is tried."""
-HOPED = 2.0
-"""Tokens of a draft that are taken to come true before any was tried."""
 GAIN = 1.1
 """Times faster that a draft has to promise to be."""
-MEMORY = 0.8
+MEMORY = 0.7
 """What the average of drafts' success keeps of what it was, draft by draft."""
 ALIKE = 1e-3
 """Logits that differ by less are the same but for rounding."""
@@ -86,22 +82,43 @@ class Pace:
 
 
 class Drafts:
-    """Whether to draft, from what reading costs and from how much of the drafts of this text came true."""
+    """Whether to draft, from what reading costs and from how much of the drafts of this text came true.
+
+    A draft that is not read is compared with what is drawn all the same: it costs nothing to know.
+
+    Attributes:
+        accepted: tokens of a draft that come true, a running mean.
+    """
 
     def __init__(self) -> None:
-        self.accepted, self.pause = HOPED, 0
+        self.accepted = 0.0
+        self.watched: list[int] = []
+        self.right = 0
+
+    @property
+    def promising(self) -> bool:
+        """Whether it is worth measuring what reading costs."""
+        return self.accepted >= 1
 
     def wanted(self, pace: Pace) -> bool:
-        """Whether a draft is likely to save time. Asked where there is one."""
-        if self.pause:
-            self.pause -= 1
-            return False
-        needed = GAIN * pace.batch / pace.single - 1
-        if needed < min(self.accepted, DRAFT):
-            return True
-        self.pause, self.accepted = PAUSE, needed + 0.01  # enough for one more try
-        return False
+        """Whether a draft is likely to save time."""
+        return GAIN * pace.batch / pace.single - 1 < self.accepted
 
     def came_true(self, accepted: int) -> None:
         """How many tokens of a draft were drawn."""
         self.accepted = MEMORY * self.accepted + (1 - MEMORY) * accepted
+
+    def watch(self, draft: list[int]) -> None:
+        """Compare a draft with what will be drawn, unless another one is."""
+        if not self.watched:
+            self.watched, self.right = draft, 0
+
+    def see(self, token: int) -> None:
+        """A token was drawn."""
+        if not self.watched:
+            return
+        true = token == self.watched[self.right]
+        self.right += true
+        if not true or self.right == len(self.watched):
+            self.came_true(self.right)
+            self.watched = []

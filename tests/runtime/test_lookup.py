@@ -9,7 +9,7 @@ from scripted import BOS, VOCAB_SIZE, ByteModel, ByteSession
 
 from edgelm.runtime import Generation, LanguageModel
 from edgelm.runtime import lookup as module
-from edgelm.runtime.lookup import DRAFT, PAUSE, Drafts, Lookup, Pace
+from edgelm.runtime.lookup import DRAFT, Drafts, Lookup, Pace
 
 
 def test_a_draft_is_what_followed_the_last_tokens() -> None:
@@ -34,27 +34,32 @@ def pace(single: float, batch: float) -> Any:
     return SimpleNamespace(single=single, batch=batch)
 
 
-def test_drafts_end_where_they_do_not_come_true_and_are_tried_again() -> None:
-    drafts, tried = Drafts(), []
-    for _ in range(3 * PAUSE):
-        tried.append(drafts.wanted(pace(1.0, 2.0)))
-        if tried[-1]:
-            drafts.came_true(0)
-    assert tried[0]
-    assert 1 < sum(tried[:PAUSE]) < 10
-    assert sum(tried[PAUSE:]) == 2
-
-
-def test_drafts_that_come_true_go_on() -> None:
+def test_drafts_are_read_once_those_that_were_not_came_true() -> None:
     drafts = Drafts()
-    for _ in range(50):
-        assert drafts.wanted(pace(1.0, 2.5))
-        drafts.came_true(2)
+    for count in range(20):
+        assert not drafts.wanted(pace(1.0, 2.5)) or count > 6
+        drafts.watch([1, 2, 3, 4, 5])
+        drafts.watch([9, 9])  # one at a time
+        drafts.see(1 + count % 5)
+    assert drafts.wanted(pace(1.0, 2.5))
+    assert not drafts.wanted(pace(1.0, 4.6))
 
 
-def test_drafts_that_cost_more_than_they_could_save_are_not_tried() -> None:
-    assert not Drafts().wanted(pace(1.0, 4.0))
-    assert Drafts().wanted(pace(1.0, 1.1))
+def test_drafts_end_where_they_do_not_come_true() -> None:
+    drafts = Drafts()
+    drafts.accepted, read = 5.0, 0
+    while drafts.wanted(pace(1.0, 2.0)):
+        drafts.came_true(0)
+        read += 1
+    assert 1 < read < 8
+    for _ in range(30):
+        drafts.watch([1, 2])
+        drafts.see(3)
+    assert not drafts.promising
+    drafts.watch([1, 2, 3])
+    for token in (1, 2, 9):
+        drafts.see(token)
+    assert drafts.accepted == pytest.approx(0.6, abs=0.01)
 
 
 class Repeating(ByteModel):
@@ -111,10 +116,28 @@ def test_the_text_is_the_same_and_read_in_fewer_steps(clocked: Any, temperature:
     assert report.tokens == 200
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_drafts_that_are_wrong_leave_no_trace(monkeypatch: pytest.MonkeyPatch, temperature: float) -> None:
+    """What follows depends on all that was read, so that a wrong token in the cache shows."""
+
+    def after(ids: list[int]) -> np.ndarray:
+        logits = np.full(VOCAB_SIZE, -50.0)
+        logits[97:100] = np.random.default_rng([sum(ids) % 23, *ids[-4:]]).normal(size=3) * 2
+        return logits
+
+    monkeypatch.setattr(Drafts, "wanted", lambda self, pace: True)
+    monkeypatch.setattr(Drafts, "promising", True)
+    model, options = ByteModel(after, context=200), {"temperature": temperature, "seed": 2}
+    text, report = written(model, [BOS, 97, 98], **options)
+    assert text == written(model, [BOS, 97, 98], lookup=False, **options)[0]
+    assert 0 < report.accepted < report.drafted
+
+
 def test_it_is_left_alone_where_reading_several_takes_as_much_longer(clocked: Any) -> None:
     model = clocked(Repeating(lambda count: float(count)))
     _, report = written(model, [BOS], temperature=0)
     assert report.drafted == 0
+    assert model.pace is not None
     assert model.pace.batch == (1 + DRAFT) * model.pace.single
 
 
@@ -143,11 +166,18 @@ def test_all_runtimes_write_the_same_with_drafts(
     model: LanguageModel, options: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Drafts, "wanted", lambda self, pace: True)
+    monkeypatch.setattr(Drafts, "promising", True)
     prompt = "Sawubona mngane wami. Sawubona mngane wami. Sawubona mngane"
     text, report = written(model, prompt, **options)
     plain, without = written(model, prompt, lookup=False, **options)
     assert report.drafted > 0
     assert (text, report.ids, report.ended) == (plain, without.ids, without.ended)
+
+
+def test_nothing_is_measured_where_a_text_does_not_repeat_itself() -> None:
+    model = ByteModel(lambda ids: np.eye(VOCAB_SIZE)[32 + len(ids) * 7 % 89] * 99.0, context=100)
+    assert written(model, [BOS], temperature=0)[1].drafted == 0
+    assert model.pace is None
 
 
 def test_a_draft_stops_at_the_last_token_that_is_wanted(clocked: Any) -> None:

@@ -9,6 +9,7 @@ from scripted import BOS, END, EOS, VOCAB_SIZE, ByteModel, saying, uniform
 
 from edgelm.errors import BadInput
 from edgelm.runtime import Generation, LanguageModel
+from edgelm.runtime.constrained import log_likelihoods
 from edgelm.runtime.sampling import log_softmax
 
 PROMPT = "Namhlanje ekuseni ngivuke"
@@ -94,18 +95,42 @@ def test_choices_are_drawn_as_often_as_they_are_likely() -> None:
         drawn[written(model, [BOS], temperature=1.0, top_p=1.0, seed=seed, choices=list(drawn))[0]] += 1
     shares = np.array(list(drawn.values())) / 1500
     np.testing.assert_allclose(shares, np.array([0.25, 0.24, 0.36]) / 0.85, atol=0.04)
-    cold = {written(model, [BOS], temperature=0.02, seed=seed, choices=list(drawn))[0] for seed in range(20)}
+    longer: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "choices": ["a", "ab"]}
+    model = choosing({b"ab": 0.8, b"a": 0.2})
+    either = [written(model, [BOS], seed=seed, **longer)[0] for seed in range(300)]
+    assert either.count("ab") / 300 == pytest.approx(0.8, abs=0.08)
+    cold = {
+        written(choosing(UNEVEN), [BOS], temperature=0.02, seed=seed, choices=list(drawn))[0]
+        for seed in range(20)
+    }
     assert cold == {"b"}
 
 
 def test_a_choice_ends_with_either_end() -> None:
     def after(ids: list[int]) -> np.ndarray:
-        logits = np.full(VOCAB_SIZE, -50.0)
-        logits[97 if len(ids) == 1 else EOS] = 0.0
-        return logits
+        mass = np.full(VOCAB_SIZE, 1e-9)
+        if len(ids) == 1:
+            mass[[97, 98]] = 0.6, 0.4
+        else:
+            mass[EOS if ids[1] == 97 else END] = 1.0
+        return np.log(mass)
 
-    text, report = written(ByteModel(after), [BOS], temperature=0, choices=["aa", "a"])
+    text, report = written(ByteModel(after), [BOS], temperature=0, choices=["a", "b"])
     assert (text, report.ended, report.tokens) == ("a", "stop", 1)
+
+
+def test_likelihoods_of_choices_are_those_of_each_alone(model: LanguageModel) -> None:
+    prompt = model.prompt(PROMPT)
+    texts = ("yebo", "yebo mngane", "yebo mama wami", "cha", "yebo mngane wami", "c")
+    spelt = [tuple(model.tokenize(text)) for text in texts]
+    session = model.session()
+    logits = session.feed(prompt, last_only=True)[0]
+    found = log_likelihoods(session, len(prompt), logits, spelt, model.ends)
+    expected = [
+        np.logaddexp(*(model.score(prompt, [*ids, end]).sum(dtype="float64") for end in model.ends))
+        for ids in spelt
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.0, "seed": 4}])
