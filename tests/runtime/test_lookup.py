@@ -180,9 +180,11 @@ def test_nothing_is_measured_where_a_text_does_not_repeat_itself() -> None:
     assert model.pace is None
 
 
-def test_a_draft_stops_at_the_last_token_that_is_wanted(clocked: Any) -> None:
-    model = clocked(Repeating(lambda count: 1.0, context=40))
+@pytest.mark.parametrize("context", range(38, 46))
+def test_a_draft_stops_at_the_last_token_that_there_is_room_for(clocked: Any, context: int) -> None:
+    model = clocked(Repeating(lambda count: 1.0, context=context))
     report = Generation()
     text = "".join(model.generate([BOS], max_tokens=200, temperature=0, report=report))
-    assert len(text) == report.tokens == 39
+    assert len(text) == report.tokens == context - 1
     assert report.ended == "length"
+    assert report.drafted > 0
