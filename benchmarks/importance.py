@@ -20,7 +20,7 @@ from edgelm.evaluate.bits_per_byte import corpus_texts
 from edgelm.export.gguf import quantize_gguf, write_gguf
 from edgelm.export.importance import measure
 from edgelm.runtime import load
-from edgelm.runtime.base import log_softmax
+from edgelm.runtime.sampling import log_softmax
 from edgelm.runtime.torch import TorchModel
 
 TOKENS = 8192

@@ -108,10 +108,10 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Generations take 10 ms a token and never end by themselves: a test can act in the middle of one."""
     import time
 
-    from edgelm.runtime import base
+    from edgelm.runtime import sampling
     from edgelm.tokenizer.special import special_tokens
 
-    real, special = base.sample, len(special_tokens([]))
+    real, special = sampling.sample, len(special_tokens([]))
 
     def sample(logits, *options):  # type: ignore[no-untyped-def]
         time.sleep(0.01)
@@ -119,4 +119,4 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
         logits[:special] = -1e9
         return real(logits, *options)
 
-    monkeypatch.setattr(base, "sample", sample)
+    monkeypatch.setattr(sampling, "sample", sample)

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from edgelm import __version__
+from edgelm.cli.chat import chat
 from edgelm.cli.corpus import app as corpus
 from edgelm.cli.demo import demo
 from edgelm.cli.doctor import doctor
@@ -20,6 +21,7 @@ from edgelm.cli.pretrain import pretrain
 from edgelm.cli.quantize import quantize
 from edgelm.cli.quickstart import quickstart
 from edgelm.cli.run import run
+from edgelm.cli.serve import serve
 from edgelm.cli.tasks import app as tasks
 from edgelm.cli.tokenizer import app as tokenizer
 from edgelm.errors import EdgelmError, out_of_memory
@@ -36,7 +38,7 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
-for command in (pretrain, finetune, evaluate, quantize, export, run, demo, doctor):
+for command in (pretrain, finetune, evaluate, quantize, export, run, chat, serve, demo, doctor):
     app.command()(command)
 
 

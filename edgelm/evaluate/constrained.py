@@ -5,17 +5,15 @@ tags that may stand there are compared; blanks and the end are given. With the s
 `B-X` and `I-X` alone.
 """
 
-import heapq
 from collections.abc import Iterator
 
-import numpy as np
-
 from edgelm.model.labelling import may_follow
-from edgelm.runtime.base import LanguageModel, Session, log_softmax
+from edgelm.runtime.base import LanguageModel
+from edgelm.runtime.constrained import Tokens, likeliest_text
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tasks.examples import Tagged
 from edgelm.tasks.tagging import OUTSIDE, Tagging
 
-Tokens = tuple[int, ...]
 Spelt = dict[str, Tokens]
 
 
@@ -26,6 +24,7 @@ class TagWriter:
         self.model, self.task = model, task
         self.first: Spelt = {tag: tuple(model.tokenize(tag)) for tag in task.tags}
         self.later: Spelt = {tag: tuple(model.tokenize(f" {tag}")) for tag in task.tags}
+        self.next = sorted({tokens[0] for tokens in self.later.values()})
         self.longest = max(map(len, [*self.first.values(), *self.later.values()]))
         self.open = any(_begins_another(spelt) for spelt in (self.first, self.later))
         """Whether a tag begins another, so that what follows it has to be looked at too."""
@@ -61,43 +60,14 @@ class TagWriter:
         for number in range(count):
             spelt = self.later if number else self.first
             allowed = {tag: spelt[tag] for tag in self.task.tags if free or may_follow(before, tag)}
-            before = self._likeliest(session, known, scores, allowed, last=number == count - 1)
+            after = [self.model.end] if number == count - 1 else self.next
+            before = likeliest_text(session, known, scores, allowed, after, self.open)
             found.append(before)
             if number < count - 1:
                 session.rewind(known)
                 scores = log_softmax(session.feed(spelt[before], last_only=True))[0]
                 known += len(spelt[before])
         return found
-
-    def _likeliest(self, session: Session, known: int, scores: np.ndarray, allowed: Spelt, last: bool) -> str:
-        """The tag whose tokens are likeliest together; best first, so that few are read.
-
-        Args:
-            known: tokens of the session so far.
-            scores: log-likelihoods of what follows them [vocab_size].
-        """
-        after = [self.model.end] if last else sorted({tokens[0] for tokens in self.later.values()})
-        heap: list[tuple[float, int, Tokens, bool]] = []
-
-        def push(path: Tokens, score: float, following: np.ndarray) -> None:
-            tokens: dict[int, int] = {}
-            for number, spelt in enumerate(allowed.values()):
-                if spelt[: len(path)] == path and len(spelt) > len(path):
-                    tokens.setdefault(spelt[len(path)], number)
-                elif spelt == path:
-                    ended = float(np.logaddexp.reduce(following[after]))
-                    heapq.heappush(heap, (-score - ended, number, path, True))
-            for token, number in tokens.items():
-                heapq.heappush(heap, (-score - float(following[token]), number, (*path, token), False))
-
-        names = {spelt: tag for tag, spelt in allowed.items()}
-        push((), 0.0, scores)
-        while True:
-            cost, _, path, ended = heapq.heappop(heap)
-            if ended or (path in names and not self.open):
-                return names[path]
-            session.rewind(known)
-            push(path, -cost, log_softmax(session.feed(path, last_only=True))[0])
 
 
 def _begins_another(spelt: Spelt) -> bool:

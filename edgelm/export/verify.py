@@ -17,8 +17,9 @@ from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.extras import require
 from edgelm.model.config import ModelConfig
 from edgelm.runtime import load
-from edgelm.runtime.base import LanguageModel, log_softmax
+from edgelm.runtime.base import LanguageModel
 from edgelm.runtime.graph_file import external_files, find_graph
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
 

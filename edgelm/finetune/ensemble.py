@@ -16,9 +16,9 @@ from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
-from edgelm.runtime.base import log_softmax
 from edgelm.runtime.ensemble import HEAD, ensemble_config, log_scores
 from edgelm.runtime.labeller import LabelModel
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
 from edgelm.tasks.task import Task
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from edgelm.errors import BadInput
 from edgelm.model.head_config import model_type, read_head
-from edgelm.runtime.base import Generation, LanguageModel
+from edgelm.runtime.base import LanguageModel
 from edgelm.runtime.ensemble import MODEL_TYPE as ENSEMBLE
 from edgelm.runtime.ensemble import Ensemble, read_parts
+from edgelm.runtime.generation import Generation
 from edgelm.runtime.graph_file import find_graph
 from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 

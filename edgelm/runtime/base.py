@@ -1,25 +1,24 @@
 """What a loaded model can do, whatever runs it.
 
 A backend says how text becomes tokens and opens sessions; a session is fed tokens and answers with logits.
-All else is here once: scoring, sampling, streaming.
+All else is here and in `generation` once: scoring, sampling, streaming.
 """
 
-import codecs
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.progress import Step
 from edgelm.runtime.choices import Ranked, check_choices, check_prompt
+from edgelm.runtime.generation import Generation, Held, common_length, write
+from edgelm.runtime.sampling import Options, log_softmax
 from edgelm.tokenizer.special import ChatIds
 
-MAX_TOKENS = 4096
+if TYPE_CHECKING:
+    from edgelm.runtime.lookup import Pace
 
 
 class Session(Protocol):
@@ -46,25 +45,6 @@ class Branches(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Generation:
-    """How a generation went; filled in while it streams."""
-
-    prompt_tokens: int = 0
-    tokens: int = 0
-    prompt_seconds: float = 0.0
-    """Seconds until the first new token was there."""
-    seconds: float = 0.0
-    """Seconds spent on what followed, the token that ended the text included."""
-    ended: str = ""
-    """`stop` where the model ended the text, `length` where `max_tokens` or the context did."""
-
-    @property
-    def tokens_per_second(self) -> float:
-        timed = self.tokens if self.ended == "stop" else self.tokens - 1
-        return timed / self.seconds if self.seconds else 0.0
-
-
 class LanguageModel(ChatIds, ABC):
     """A decoder ready to use.
 
@@ -73,6 +53,8 @@ class LanguageModel(ChatIds, ABC):
         backend: `torch`, `onnx` or `llama.cpp`.
         context: longest sequence in tokens, prompt included.
         bos, eos, end and the like: see `ChatIds`.
+        held: what the last text that was written with `reuse` left in the key-value cache.
+        pace: what reading costs, once it was measured.
     """
 
     name: str
@@ -80,6 +62,13 @@ class LanguageModel(ChatIds, ABC):
     context: int
     vocab_size: int
     closed: bool = False
+    held: Held | None = None
+    pace: "Pace | None" = None
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end a text."""
+        return self.eos, self.end, *self.endings
 
     @abstractmethod
     def session(self) -> Session:
@@ -218,6 +207,13 @@ class LanguageModel(ChatIds, ABC):
         seed: int = 0,
         language: str | None = None,
         chat: bool = False,
+        stop: Sequence[str] = (),
+        choices: Sequence[str] = (),
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        logprobs: int | None = None,
+        reuse: bool = False,
+        lookup: bool = True,
         report: Generation | None = None,
     ) -> Iterator[str]:
         """Stream the text that follows a prompt, in pieces of whole characters.
@@ -227,12 +223,27 @@ class LanguageModel(ChatIds, ABC):
             temperature: 0 always takes the likeliest token.
             top_p: sample from the likeliest tokens that together have this probability.
             seed: the same seed gives the same text.
+            stop: the text ends before the first of these; no part of one is streamed.
+            choices: the text is one of these, drawn by how likely each is with its end.
+            frequency_penalty: taken from a token's logit for each time it was drawn.
+            presence_penalty: taken from it once it was drawn at all.
+            logprobs: score every token, with so many of the likeliest in its place, in `report.scores`.
+            reuse: begin with what the last text left in the key-value cache, and leave it there. Tokens that
+                are read in other portions round otherwise: with some quantised models the same seed may then
+                give another text.
+            lookup: try what followed the last tokens before, where that is faster and, unless `reuse` is
+                given, changes no figure but by rounding.
             report: filled in as the text streams.
 
         Raises:
-            BadInput: an option is out of range, or the prompt is empty or leaves no room in the context.
+            BadInput: an option is out of range, the prompt is empty or leaves no room in the context, or a
+                choice is longer than the text may be.
         """
-        _check(max_tokens, temperature, top_p, seed)
+        options = Options(
+            max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop,
+            choices=choices, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
+            logprobs=logprobs, reuse=reuse, lookup=lookup,
+        )  # fmt: skip
         ids = self.prompt(prompt, language, chat) if isinstance(prompt, str) else list(prompt)
         check_prompt(ids)
         if len(ids) >= self.context:
@@ -240,34 +251,14 @@ class LanguageModel(ChatIds, ABC):
                 f"the prompt has {len(ids)} tokens; the model's context holds {self.context} in all",
                 remedy="shorten it",
             )
-        report = report or Generation()
-        return self._stream(ids, min(max_tokens, self.context - len(ids)), temperature, top_p, seed, report)
-
-    def _stream(
-        self, ids: list[int], room: int, temperature: float, top_p: float, seed: int, report: Generation
-    ) -> Iterator[str]:
-        random = np.random.default_rng(seed)
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        report.prompt_tokens, report.ended = len(ids), "length"
-        session, new = self.session(), ids
-        for number in range(room):
-            begin = time.perf_counter()
-            token = sample(session.feed(new, last_only=True)[-1], temperature, top_p, random)
-            if number:
-                report.seconds += time.perf_counter() - begin
-            else:
-                report.prompt_seconds = time.perf_counter() - begin
-            if token in (self.eos, self.end, *self.endings):
-                report.ended = "stop"
-                break
-            report.tokens += 1
-            new = [token]
-            piece = decoder.decode(self.token_bytes(token))
-            if piece:
-                yield piece
-        tail = decoder.decode(b"", final=True)
-        if tail:
-            yield tail
+        room = min(max_tokens, self.context - len(ids))
+        spelt = [tuple(self.tokenize(choice)) for choice in choices]
+        if spelt and max(map(len, spelt)) > room:
+            raise BadInput(
+                f"a choice has {max(map(len, spelt))} tokens; there is room for {room}",
+                remedy="allow more tokens, or shorten it or the prompt",
+            )
+        return write(self, ids, room, options, report or Generation(), spelt)
 
 
 class SessionBranches:
@@ -287,40 +278,8 @@ class SessionBranches:
         rows = {}
         for number in sorted(range(len(self.paths)), key=lambda one: self.paths[one]):  # like beside like
             path = self.paths[number]
-            pairs = zip(path[:-1], self.read, strict=False)
-            known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            known = common_length(path[:-1], self.read)
             self.session.rewind(self.begin + known)
             rows[number] = self.session.feed(path[known:], last_only=True)[-1]
             self.read = path
         return np.stack([rows[number] for number in range(len(rows))])
-
-
-def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties: lower id."""
-    if temperature == 0:
-        return int(logits.argmax())
-    above = logits.astype(np.float64) - logits.max()
-    probability = np.exp(above / max(temperature, 1e-6))  # colder is greedy, and would overflow
-    probability /= probability.sum()
-    order = np.argsort(-probability, kind="stable")
-    cumulative = np.cumsum(probability[order])
-    kept = int(np.searchsorted(cumulative, top_p)) + 1
-    draw = random.random() * cumulative[min(kept, len(order)) - 1]
-    return int(order[min(int(np.searchsorted(cumulative, draw, side="right")), len(order) - 1)])
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities along the last axis, float32."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _check(max_tokens: int, temperature: float, top_p: float, seed: int) -> None:
-    if not 1 <= max_tokens <= MAX_TOKENS:
-        raise BadInput(f"max_tokens {max_tokens} is out of range", remedy=f"give between 1 and {MAX_TOKENS}")
-    if not 0 <= temperature <= 5:
-        raise BadInput(f"temperature {temperature} is out of range", remedy="give between 0 and 5")
-    if not 0 < top_p <= 1:
-        raise BadInput(f"top_p {top_p} is out of range", remedy="give between 0 (excluded) and 1")
-    if seed < 0:
-        raise BadInput(f"seed {seed} is out of range", remedy="give 0 or more")

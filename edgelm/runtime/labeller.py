@@ -13,7 +13,7 @@ from edgelm.model.head_config import HeadConfig
 from edgelm.model.labelling import decode, encode, parts
 from edgelm.model.linear import LinearClassifier, load_linear
 from edgelm.progress import Step
-from edgelm.runtime.base import log_softmax
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tasks.examples import Labelled, Tagged
 from edgelm.tokenizer.text import TextTokenizer
 

@@ -15,10 +15,10 @@ import onnxruntime
 from edgelm.errors import BadInput
 from edgelm.machine import usable_cores
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.runtime.base import log_softmax
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
 from edgelm.runtime.graph_file import AGAIN, GRAPHS, external_files, find_graph, quantises_activations
 from edgelm.runtime.onnx_shared import SharedOnnxModel, SharedOnnxSession, shares_cache
+from edgelm.runtime.sampling import log_softmax
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 

@@ -17,11 +17,11 @@ from edgelm import __version__
 from edgelm.runtime import load
 
 EDGELM = str(Path(sys.executable).parent / "edgelm")
-HEAVY = ("torch", "transformers", "gradio", "onnxruntime", "sklearn", "pyarrow")
+HEAVY = ("torch", "transformers", "gradio", "onnxruntime", "sklearn", "pyarrow", "starlette", "uvicorn")
 COMMANDS = [
     ["quickstart"], ["corpus"], ["corpus", "build"], ["tokenizer"], ["tokenizer", "train"], ["pretrain"],
     ["tokenizer", "report"], ["tokenizer", "compare"], ["tokenizer", "sweep"],
-    ["finetune"], ["evaluate"], ["quantize"], ["export"], ["run"], ["demo"], ["doctor"],
+    ["finetune"], ["evaluate"], ["quantize"], ["export"], ["run"], ["chat"], ["serve"], ["demo"], ["doctor"],
 ]  # fmt: skip
 MAIN = "import sys; from edgelm.cli import main; main()"
 SECONDS = 0.3
@@ -158,7 +158,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, export_dir: Path)
     (tmp_path / "noise" / "config.json").write_bytes((export_dir / "onnx/int8/config.json").read_bytes())
     cases: list[tuple[list[str], bytes, str]] = [
         (["run", "nothing.gguf", "a"], b"", r"nothing\.gguf: no such model"),
-        (["run", str(tmp_path / "noise.gguf"), "a"], b"", r"noise\.gguf: is not a GGUF file"),
+        (["run", str(tmp_path / "noise.gguf"), "a"], b"", r"noise\.gguf: is not a whole GGUF file"),
         (["run", str(tmp_path / "noise"), "a"], b"", r"tokenizer\.json: is not a tokenizer"),
         (["run", gguf, "a", "--language", "xx"], b"", "unknown language 'xx'"),
         (["run", gguf, "a", "--temperature", "9"], b"", "temperature 9.0 is out of range"),

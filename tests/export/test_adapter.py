@@ -20,7 +20,7 @@ from edgelm.export.adapter import export_adapter, read_adapter
 from edgelm.export.gguf import write_gguf
 from edgelm.finetune.lora import ADAPTER
 from edgelm.runtime import LanguageModel, load
-from edgelm.runtime.base import log_softmax
+from edgelm.runtime.sampling import log_softmax
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
 pytest.importorskip("llama_cpp", reason="GGUF files are run with llama-cpp-python")
@@ -270,7 +270,7 @@ def test_a_base_that_changed_since_is_noticed(
 
 def test_the_prebuilt_library_puts_adapters_on_too(exports: dict[str, tuple[Path, Any]]) -> None:
     pytest.importorskip("xllamacpp", reason="GGUF files are run without a compiler with xllamacpp")
-    folder, _ = exports["one"]
+    folder, _ = exports["rows"]
     paths = [str(folder / "base" / "model-F32.gguf"), str(folder / "adapter-F32.gguf")]
     told = {
         blocked: subprocess.run(

@@ -14,8 +14,8 @@ from edgelm.finetune.config import FinetuneConfig
 from edgelm.finetune.ensemble import finetune_ensemble, fit_weights
 from edgelm.finetune.repeat import seconds_of
 from edgelm.runtime import load_labeller
-from edgelm.runtime.base import log_softmax
 from edgelm.runtime.ensemble import read_parts
+from edgelm.runtime.sampling import log_softmax
 from edgelm.tasks.task import load_task
 
 pytest.importorskip("sklearn", reason="the cheap models are scikit-learn's")

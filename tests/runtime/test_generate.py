@@ -8,7 +8,7 @@ from scripted import BOS, END, EOS, saying, uniform
 
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.runtime import Generation, LanguageModel
-from edgelm.runtime.base import sample
+from edgelm.runtime.sampling import sample
 
 
 @given(st.text(max_size=12))

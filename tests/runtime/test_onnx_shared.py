@@ -12,8 +12,8 @@ import pytest
 
 from edgelm.errors import BadInput
 from edgelm.runtime import LanguageModel, load
-from edgelm.runtime.base import log_softmax
 from edgelm.runtime.onnx_shared import SharedOnnxModel, SharedOnnxSession
+from edgelm.runtime.sampling import log_softmax
 
 USE = """
 import sys

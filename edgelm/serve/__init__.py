@@ -1,0 +1,1 @@
+"""`edgelm serve`: one model behind OpenAI's HTTP interface."""
