@@ -20,6 +20,7 @@ EXTRAS = {
     "tensorboard": (("tensorboard",), "write TensorBoard files while pretraining"),
     "export": (("gguf", "onnx", "optimum", "transformers", "accelerate"), "write GGUF and ONNX files"),
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
+    "bench": (("matplotlib",), "draw the plot of a benchmark as a picture"),
     "demo": (("gradio",), "the demo page in a browser"),
 }
 

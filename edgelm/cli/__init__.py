@@ -10,6 +10,7 @@ import sys
 import typer
 
 from edgelm import __version__
+from edgelm.cli.bench import bench
 from edgelm.cli.corpus import app as corpus
 from edgelm.cli.demo import demo
 from edgelm.cli.doctor import doctor
@@ -35,7 +36,7 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
-for command in (pretrain, finetune, evaluate, export, run, demo, doctor):
+for command in (pretrain, finetune, evaluate, export, bench, run, demo, doctor):
     app.command()(command)
 
 
