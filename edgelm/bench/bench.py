@@ -74,7 +74,13 @@ def bench(
 
     def work(partial: Path) -> dict[str, Any]:
         once = Once(partial / MEASURED)
-        entries = measure_models(found, settings, texts, once, progress)
+        with progress.track(len(found), "measuring quality") as step:
+            quality = {}
+            for name, path in found.items():  # first: a model that cannot be read shows at once
+                quality[name] = _quality(once, name, path, texts)
+                step(1, name)
+        runs = measure_runs(found, settings, once, progress)
+        entries = {name: _entry(name, path, runs[name], quality[name]) for name, path in found.items()}
         for number, (name, path) in enumerate(found.items()):
             if tasks:
                 entries[name]["tasks"] = _scores(path, partial / ".tasks" / str(number), tasks, progress)
@@ -149,28 +155,23 @@ def _line(key: tuple[Any, ...], found: dict[str, Any]) -> str:
     return json.dumps([key, found], ensure_ascii=False) + "\n"
 
 
-def measure_models(
-    models: dict[str, Path],
-    settings: Settings,
-    texts: dict[str, list[str]],
-    once: Once,
-    progress: Progress,
-) -> dict[str, dict[str, Any]]:
-    """The figures of each model by its name."""
+def measure_runs(
+    models: dict[str, Path], settings: Settings, once: Once, progress: Progress
+) -> dict[str, dict[int, list[dict[str, Any]]]]:
+    """What `measure_speed` finds of each model by its name, then by threads, once a repetition."""
     runs: dict[str, dict[int, list[dict[str, Any]]]] = {name: {} for name in models}
-    quality = {}
-    total = len(models) * (settings.repetitions * len(settings.counts) + 1)
-    with progress.track(total, "measuring") as step:
-        for name, path in models.items():  # first: a model that cannot be read shows at once
-            quality[name] = once((name, "quality"), lambda path=path: measure_quality(path, texts))  # type: ignore[misc]
-            step(1, name)
+    with progress.track(len(models) * settings.repetitions * len(settings.counts), "measuring speed") as step:
         for number in range(settings.repetitions):
             for threads in settings.counts:
                 for name, path in models.items():
                     one = _measured(once, (name, threads, number), path, settings)
                     runs[name].setdefault(threads, []).append(one)
                     step(1, f"{name}, threads: {threads}")
-    return {name: _entry(name, path, runs[name], quality[name]) for name, path in models.items()}
+    return runs
+
+
+def _quality(once: Once, name: str, path: Path, texts: dict[str, list[str]]) -> dict[str, Any]:
+    return once((name, "quality"), lambda: measure_quality(path, texts))
 
 
 def _measured(once: Once, key: tuple[str, int, int], path: Path, settings: Settings) -> dict[str, Any]:

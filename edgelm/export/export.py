@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgelm import artifacts
-from edgelm.errors import BadInput
+from edgelm.bench.speed import decode_speed
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
-from edgelm.export.prune import decode_speeds, held_out, prune, training_texts
+from edgelm.export.prune import held_out, prune, training_texts
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
 from edgelm.progress import Progress
@@ -37,6 +38,7 @@ def export(
     *,
     text: str | Path = "sample",
     languages: Sequence[str] = (),
+    keep_going: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Export a model directory to `formats` into `output`; returns the verification of each.
@@ -46,6 +48,7 @@ def export(
             a file or folder of text, `sample` for the embedded one, or `none`.
         languages: drop the tokens that these do not use in `text`, which is then a corpus or files; writes
             `pruning.json` (`edgelm.export.prune`).
+        keep_going: leave out a format that fails, with `failed` in place of its figures, rather than end.
 
     Raises:
         BadInput: unknown format, or `model` is no model directory.
@@ -57,7 +60,6 @@ def export(
         raise BadInput("no format was given", remedy="name at least one, as in: --to gguf:Q8_0")
     formats = list(dict.fromkeys(formats))
     limits = {name: asdict(get_bound(name)) for name in formats}
-    families = {name.split(":")[0] for name in formats}
     weighed = text != "none" and any(name.startswith("gguf:") and name not in EXACT for name in formats)
     if text == "none" and (poor := [name for name in formats if name in WEIGHED]):
         raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --text none out")
@@ -66,12 +68,8 @@ def export(
         raise BadInput(
             "it takes text to see which tokens languages use", remedy="give it, as in: --text my-corpus"
         )
-    if "gguf" in families:
-        require("gguf", "export")
-        require("llama_cpp", "gguf")
-    if "onnx" in families:
-        require("onnx", "export")
-        require("optimum", "export")
+    for name in formats:
+        require_packages(name)
 
     def work(partial: Path) -> dict[str, Any]:
         for leftover in partial.iterdir():
@@ -96,17 +94,23 @@ def export(
         figures = {}
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
-                artifact = partial / artifact_name(name)
-                _write(source, partial, name, importance)
-                check_size(artifact, name, reference.model.config.parameters, reference.vocab_size)
-                figures[name] = verify(reference, source, artifact, name, languages)
+                try:
+                    artifact = partial / artifact_name(name)
+                    _write(source, partial, name, importance)
+                    check_size(artifact, name, reference.model.config.parameters, reference.vocab_size)
+                    figures[name] = verify(reference, source, artifact, name, languages)
+                except EdgelmError as error:
+                    if not keep_going:
+                        raise
+                    figures[name] = {"failed": str(error)}
                 step(1, name)
-        if languages:
+        written = [name for name in formats if "failed" not in figures[name]]
+        if languages and written:
             whole = partial / ".scratch" / "whole"
             (whole / "onnx").mkdir(parents=True)
-            _write(model, whole, formats[0], importance={})
-            names = [folder / artifact_name(formats[0]) for folder in (whole, partial)]
-            artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speeds(names)})
+            _write(model, whole, written[0], importance={})
+            names = [folder / artifact_name(written[0]) for folder in (whole, partial)]
+            artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speed(names)})
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
         if not any((partial / "onnx").iterdir()):
             (partial / "onnx").rmdir()
@@ -116,11 +120,26 @@ def export(
     provenance, _ = artifacts.build(
         output,
         command="export",
-        config={"formats": limits, "imatrix": TOKENS if weighed else 0, "languages": list(languages)},
+        config={
+            "formats": limits,
+            "imatrix": TOKENS if weighed else 0,
+            "languages": list(languages),
+            **({"keep_going": True} if keep_going else {}),
+        },
         inputs=[model, *(given if weighed or languages else [])],
         work=work,
     )
     return provenance["results"]
+
+
+def require_packages(name: str) -> None:
+    """Raise `MissingExtra` where what writes a format is not installed."""
+    modules = {
+        "gguf": (("gguf", "export"), ("llama_cpp", "gguf")),
+        "onnx": (("onnx", "export"), ("optimum", "export")),
+    }
+    for module, extra in modules[name.split(":")[0]]:
+        require(module, extra)
 
 
 def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:
