@@ -23,7 +23,7 @@ def export(
     target: Annotated[
         str | None,
         typer.Option(
-            help="Find the format for a device: laptop, raspberry-pi, phone, browser, or a YAML file of yours."
+            help="Find the format for a device: laptop, raspberry-pi, phone, browser, or your own YAML file."
         ),
     ] = None,
     text: Annotated[
