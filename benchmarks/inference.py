@@ -3,14 +3,14 @@
     python benchmarks/inference.py MODEL EXPORT -o inference.json
 
 MODEL is a model directory and EXPORT what `edgelm export` made of it, with gguf:Q4_K_M; with onnx:int4 there,
-the rows on ONNX are measured too. Every program has a process and takes turns with the others; a turn writes 128
-tokens greedily after 32, and medians count: a slow moment of the machine hits all alike. Through edgelm means
-`generate`, the sampler, detokenising and streaming included.
+the rows on ONNX are measured too. Every program has a process and takes turns with the others; a turn writes
+128 tokens greedily after 32, and medians count: a slow moment of the machine hits all alike. Through edgelm
+means `generate`, the sampler, detokenising and streaming included.
 
 * llama.cpp's loop: `llama_decode` and its own greedy sampler, called from Python
 * onnxruntime-genai's: `generate_next_token`
 * the same weights in transformers: `generate`, greedy, float32, on the CPU
-* the format that `edgelm export --target laptop` would pick: the fastest that loses at most 0.01 bits per byte
+* the format that `edgelm export --target laptop` would pick: the fastest within its bound on quality
 * shapes: `125m` beside 512 x 30 layers, 9 heads of 56 and 65 536 tokens, random weights, in llama.cpp's loop
 * `edgelm serve`: tokens of 8 clients at once beside those of one (`server_load.py`)
 

@@ -2,9 +2,9 @@
 
     python benchmarks/server_load.py MODEL --seconds 60
 
-Each client asks for a completion of 64 tokens, streamed, and asks again when it has it. Counted are tokens, as
-the server reports their usage. Fair: the client with the fewest tokens has at least half of what the one with
-the most has.
+Each client asks for a completion of 64 tokens, streamed, and asks again when it has it. Counted are tokens,
+as the server reports their usage. Fair: the client with the fewest tokens has at least half of what the one
+with the most has.
 """
 
 import argparse

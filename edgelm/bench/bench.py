@@ -4,6 +4,7 @@ Every measurement is a process of its own, and models take turns: a slow moment 
 """
 
 import json
+import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -84,7 +85,7 @@ def bench(
         for number, (name, path) in enumerate(found.items()):
             if tasks:
                 entries[name]["tasks"] = _scores(path, partial / ".tasks" / str(number), tasks, progress)
-        artifacts.clear_locks(partial)
+        shutil.rmtree(partial / ".tasks", ignore_errors=True)
         mark_unbeaten(entries)
         figures = {
             "settings": {**asdict(settings), "threads": settings.counts},

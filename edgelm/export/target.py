@@ -102,14 +102,14 @@ def choose(candidates: Sequence[Candidate], by: Choice) -> Candidate | None:
     """The best of those that fit, None where none does.
 
     By `speed` it is the fastest; by `quality` the one that loses least, of those that lose as good as equally
-    little the smallest.
+    little the smallest. Gains are chance, and count as losing nothing.
     """
     fitting = [one for one in candidates if one.fits]
     if not fitting:
         return None
     if by == "speed":
         return max(fitting, key=lambda one: one.here)
-    least = min(one.loss for one in fitting)
+    least = max(min(one.loss for one in fitting), 0.0)
     return min((one for one in fitting if one.loss <= least + SAME_LOSS), key=lambda one: one.size)
 
 
