@@ -26,8 +26,8 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def running_server(model: Path) -> Iterator[int]:
-    """The port of a server that answers."""
+def running_server(model: Path) -> Iterator[tuple[int, str]]:
+    """The port of a server that answers, and what it calls the model."""
     with socket.socket() as free:
         free.bind((HOST, 0))
         port = free.getsockname()[1]
@@ -42,23 +42,25 @@ def running_server(model: Path) -> Iterator[int]:
             try:
                 connection = http.client.HTTPConnection(HOST, port, timeout=5)
                 connection.request("GET", "/v1/models")
-                if connection.getresponse().status == 200:
+                answer = connection.getresponse()
+                if answer.status == 200:
+                    name = json.load(answer)["data"][0]["id"]
                     break
             except OSError:
                 time.sleep(0.2)
         else:
             sys.exit("edgelm serve does not answer")
-        yield port
+        yield port, name
     finally:
         process.terminate()
         process.wait(timeout=60)
 
 
-def complete(port: int, seed: int) -> int:
+def complete(port: int, model: str, seed: int) -> int:
     """Tokens of one streamed completion; raises where anything is wrong with it."""
     connection = http.client.HTTPConnection(HOST, port, timeout=120)
     wanted = {
-        "model": "any", "prompt": "Namhlanje ekuseni", "max_tokens": TOKENS, "seed": seed, "temperature": 1,
+        "model": model, "prompt": "Namhlanje ekuseni", "max_tokens": TOKENS, "seed": seed, "temperature": 1,
         "stream": True, "stream_options": {"include_usage": True},
     }  # fmt: skip
     connection.request("POST", "/v1/completions", json.dumps(wanted), {"Content-Type": "application/json"})
@@ -83,7 +85,7 @@ def complete(port: int, seed: int) -> int:
     return tokens
 
 
-def ask(port: int, clients: int, seconds: float) -> dict[str, Any]:
+def ask(port: int, model: str, clients: int, seconds: float) -> dict[str, Any]:
     """So many clients at once: tokens of each, tokens/s of all, and what went wrong."""
     tokens, errors = [0] * clients, []
     end = time.monotonic() + seconds
@@ -92,7 +94,7 @@ def ask(port: int, clients: int, seconds: float) -> dict[str, Any]:
         seed = 0
         while time.monotonic() < end:
             try:
-                tokens[number] += complete(port, 1000 * number + seed)
+                tokens[number] += complete(port, model, 1000 * number + seed)
             except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
                 errors.append(repr(error))
                 time.sleep(0.2)
@@ -118,11 +120,11 @@ def serve_rows(model: Path, seconds: float) -> list[tuple[str, str, str, float, 
     if known.returncode:
         print("This edgelm has no `serve`: its rows are left out.")
         return []
-    with running_server(model) as port:
-        complete(port, 0)
-        before = ask(port, 1, seconds / 4)
-        together = ask(port, CLIENTS, seconds)
-        after = ask(port, 1, seconds / 4)
+    with running_server(model) as (port, name):
+        complete(port, name, 0)
+        before = ask(port, name, 1, seconds / 4)
+        together = ask(port, name, CLIENTS, seconds)
+        after = ask(port, name, 1, seconds / 4)
     alone = (before["speed"] + after["speed"]) / 2
     errors = [*before["errors"], *together["errors"], *after["errors"]]
     for error in errors[:3]:
