@@ -12,6 +12,8 @@ def entry(bits: float, size: int, *speeds: tuple[int, float]) -> dict[str, Any]:
 def test_beaten_is_who_is_better_in_nothing_and_worse_in_one() -> None:
     assert unbeaten([(1, 5), (2, 3), (3, 4), (2, 3), (1, 6)]) == [True, True, False, True, False]
     assert unbeaten([(1, 1)]) == [True]
+    assert unbeaten([(1, 1), (2, 1)]) == [True, False]
+    assert unbeaten([(1, 2), (1, 1)]) == [False, True]
 
 
 def test_quality_with_speed_and_quality_with_size_are_two_fronts() -> None:
