@@ -42,8 +42,7 @@ Turn = Callable[[], float]
 
 
 def through_edgelm(path: str, threads: int) -> Turn:
-    from edgelm.runtime import load
-    from edgelm.runtime.base import Generation
+    from edgelm.runtime import Generation, load
 
     model = load(path, threads=threads)
 

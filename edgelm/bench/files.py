@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgelm.errors import BadInput
 
-GRAPH, WEIGHTS = "model.onnx", "model.safetensors"
+GRAPHS = ("model.onnx", "model.ort")
 HEADER = 65_536  # bytes of a GGUF file in which it says what it is
 SUFFIXES = {".safetensors", ".onnx", ".ort", ".data"}
 """Of files that hold weights; `.data` is what an ONNX graph keeps beside itself."""
@@ -22,11 +22,13 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise BadInput("no such model", file=path, remedy="give a model or a folder of exports")
-        if path.is_file() or any((path / name).exists() for name in (GRAPH, WEIGHTS, "config.json")):
+        if path.is_file() or any(
+            (path / name).exists() for name in (*GRAPHS, "model.safetensors", "config.json")
+        ):
             found.append((path.name or path.resolve().name, path))
             continue
         inside = [one for one in sorted(path.rglob("*.gguf")) if _writes(one)]
-        inside += sorted(one.parent for one in path.rglob(GRAPH))
+        inside += sorted({one.parent for name in GRAPHS for one in path.rglob(name)})
         inside = [
             one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)
         ]
@@ -42,8 +44,8 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _short(path: Path) -> str:
     """What `edgelm export --to` calls a file or folder that it wrote; else its path."""
-    if path.parent == Path("onnx"):
-        return f"onnx:{path.name}"
+    if path.parent.as_posix() in ("onnx", "ort"):
+        return f"{path.parent}:{path.name}"
     known = path.parent == Path() and path.name.startswith("model-")
     return f"gguf:{path.stem.removeprefix('model-')}" if known else path.as_posix()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgelm.bench.page import page
-from edgelm.bench.picture import write_picture
+from edgelm.bench.picture import front, write_picture
 from edgelm.bench.tables import language_table, notes, pareto_table, speed_table
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -99,6 +99,12 @@ def test_the_picture_has_its_points_and_joins_the_unbeaten(tmp_path: Path, figur
     for colour in ("1c67a8", "1f7a5c", "8a96a3"):  # fronts of speed and of size, and who is beaten
         wanted = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
         assert (abs(pixels - wanted) < 0.01).all(axis=-1).sum() > 30
+
+
+def test_the_front_goes_from_left_to_right_through_the_unbeaten(figures: dict[str, Any]) -> None:
+    figures["models"][2]["tests"][1]["mean"] = 180.0
+    assert front(figures, "speed") == [(150.0, 1.5), (180.0, 1.5)]
+    assert front(figures, "size") == [(8.0, 1.5), (8.0, 1.5)]
 
 
 def test_markup_in_a_name_is_text(figures: dict[str, Any]) -> None:

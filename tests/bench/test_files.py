@@ -40,6 +40,14 @@ def test_names_tell_models_apart(tmp_path: Path) -> None:
         find_models([files[0], files[0]])
 
 
+def test_graphs_of_the_mobile_runtime_are_models(tmp_path: Path) -> None:
+    for name in ("onnx/int4/model.onnx", "ort/int4/model.ort", "ort/int4/model.onnx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert set(find_models([tmp_path])) == {"onnx:int4", "ort:int4"}
+    assert set(find_models([tmp_path / "ort" / "int4"])) == {"int4"}
+
+
 def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such model"):
         find_models([tmp_path / "nothing"])
