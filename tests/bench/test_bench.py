@@ -106,7 +106,7 @@ def test_memory_is_that_of_the_model_alone(tiny_gguf: Path) -> None:
     ballast = np.ones(40_000_000)  # 320 MB here are no business of the process that measures
     found = measure_speed(tiny_gguf, 1, 16, 4)
     assert ballast[-1] == 1
-    assert found["peak_bytes"] < 300e6
+    assert found["peak_bytes"] < 200e6
     assert 0 < found["model_bytes"] < found["peak_bytes"]
     assert (found["prompt_tokens"], found["new_tokens"]) == (16, 4)
 
