@@ -32,7 +32,15 @@ PROVENANCE = "edgelm.json"
 DIGEST, DONE = ".digest", ".done"
 """In a partial directory: of what it is, and its results once all but the cleaning is done."""
 BUSY = "{}: another edgelm process is building it. Wait for it to end."
-CLOCKED = {PROVENANCE, "speed.jsonl", "curve.html", "tensorboard", "pruning.json"}
+CLOCKED = {
+    PROVENANCE,
+    "speed.jsonl",
+    "curve.html",
+    "tensorboard",
+    "pruning.json",
+    "target.json",
+    "bench.json",
+}
 """Files and folders that say when and how fast: two equal runs differ in them."""
 RECORDED_PACKAGES = (
     "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",

@@ -25,6 +25,7 @@ EXTRAS = {
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
     "gguf-prebuilt": (("xllamacpp",), "run GGUF files without a compiler (Linux, macOS)"),
     "serve": (("starlette", "uvicorn"), "serve a model over HTTP"),
+    "bench": (("matplotlib",), "draw the plot of a benchmark as a picture"),
     "demo": (("gradio",), "the demo page in a browser"),
 }
 

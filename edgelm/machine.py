@@ -3,14 +3,38 @@
 import ctypes
 import gc
 import os
+import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 
 def usable_cores() -> int:
     """Cores this process may run on, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process has now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process has had at most, pages of mapped files included."""
+    status = Path("/proc/self/status")
+    if status.exists():  # not `getrusage`, where the memory of the process that started this one counts too
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class PeakMemory:

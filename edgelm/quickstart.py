@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgelm import artifacts
+from edgelm.bench.files import model_bytes
 from edgelm.bench.speed import decode_speed
 from edgelm.corpus.build import build_corpus
 from edgelm.corpus.recipe import load_recipe
@@ -89,7 +90,7 @@ def quickstart(
     rows = []
     for file, one, speed in zip(made.files, made.scores, made.speeds, strict=True):
         bits = one["bits_per_byte"].get("mean")
-        row = [one["name"], f"{_size(file) / 1e6:.2f}", f"{speed:,.0f}", f"{bits:.3f}" if bits else "-"]
+        row = [one["name"], f"{model_bytes(file) / 1e6:.2f}", f"{speed:,.0f}", f"{bits:.3f}" if bits else "-"]
         rows.append([*row, *_f1(one["tasks"][made.task])])
     rows += [[name, "-", "-", "-", *_f1(one)] for name, one in made.baselines.items()]
     artifacts.write_json(
@@ -98,7 +99,7 @@ def quickstart(
             "artifacts": [
                 {
                     "file": str(file.relative_to(output)),
-                    "bytes": _size(file),
+                    "bytes": model_bytes(file),
                     "tokens_per_second": speed,
                     **one,
                 }
@@ -192,15 +193,6 @@ def _available() -> tuple[list[str], list[str]]:
     return formats, [f"Not written: {', '.join(names)}. {error}" for error, names in missing.items()]
 
 
-def _size(file: Path) -> int:
-    weights = {True: file / "model.safetensors", False: file / "model.onnx"}
-    return (
-        file.stat().st_size
-        if file.is_file()
-        else weights[(file / "model.safetensors").exists()].stat().st_size
-    )
-
-
 def _f1(scores: dict[str, Any]) -> list[str]:
     low, high = scores["interval"]
     return [f"{scores['macro_f1']:.3f}", f"{low:.2f}-{high:.2f}"]
@@ -221,7 +213,7 @@ def _verdict(best: float, baselines: dict[str, Any]) -> str:
 
 def _samples(files: list[Path], corpus: Path) -> list[tuple[str, str, str]]:
     """A short continuation in every language of the corpus, by the smallest file."""
-    smallest = min(files[1:] or files, key=_size)
+    smallest = min(files[1:] or files, key=model_bytes)
     model = load(smallest)
     registry = load_languages()
     found = []
@@ -239,7 +231,7 @@ def _samples(files: list[Path], corpus: Path) -> list[tuple[str, str, str]]:
 
 
 def _next_commands(output: Path, files: list[Path]) -> list[str]:
-    file = files[-1] if len(files) == 1 else min(files[1:], key=_size)
+    file = files[-1] if len(files) == 1 else min(files[1:], key=model_bytes)
     quoted: Callable[[Path], str] = lambda path: f"'{path}'" if " " in str(path) else str(path)  # noqa: E731
     return [
         f"edgelm run {quoted(file)} 'Namhlanje ekuseni' --language zul",

@@ -1,1 +1,1 @@
-"""Speed and memory of a model file."""
+"""Speed, memory and quality of model files, side by side."""

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from edgelm import __version__
+from edgelm.cli.bench import bench
 from edgelm.cli.chat import chat
 from edgelm.cli.corpus import app as corpus
 from edgelm.cli.demo import demo
@@ -38,7 +39,7 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
-for command in (pretrain, finetune, evaluate, quantize, export, run, chat, serve, demo, doctor):
+for command in (pretrain, finetune, evaluate, quantize, export, bench, run, chat, serve, demo, doctor):
     app.command()(command)
 
 

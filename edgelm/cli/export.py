@@ -1,6 +1,7 @@
 """`edgelm export`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +17,15 @@ def export(
     model: Annotated[Path, typer.Argument(help="A model directory.")],
     output: Output,
     to: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="gguf:Q8_0, gguf:Q4_K_M, onnx:int8 or another of the formats; repeat for more."),
-    ],
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Find the format for a device: laptop, raspberry-pi, phone, browser, or your own YAML file."
+        ),
+    ] = None,
     text: Annotated[
         str,
         typer.Option(
@@ -33,12 +40,21 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write GGUF and ONNX files, each verified against the model it came from."""
+    from edgelm.errors import BadInput
     from edgelm.extras import require
     from edgelm.model.head_config import model_type
     from edgelm.progress import Progress
     from edgelm.runtime.labeller import SMALL
 
-    if (kind := model_type(model)) in SMALL:
+    if target and to:
+        raise BadInput("--target chooses among its own formats", remedy="leave --to out")
+    if not target and not to:
+        raise BadInput(
+            "no format was given", remedy="name one, as in: --to gguf:Q8_0, or a device with --target"
+        )
+    to = to or []
+    kind = model_type(model)
+    if kind in SMALL and not target:
         _export_small(model, kind, output, to, Progress(quiet=quiet))
         return
     require("torch", "train")
@@ -46,6 +62,8 @@ def export(
     from edgelm.export.export import PRUNING, artifact_name
     from edgelm.export.export import export as work
 
+    if target and (kind in SMALL or is_labeller(model)):
+        raise BadInput("labels; targets are for models that write", file=model, remedy="give --to instead")
     if is_labeller(model):
         _export_labeller(model, output, to, Progress(quiet=quiet))
         return
@@ -53,6 +71,11 @@ def export(
         _export_adapter(model, output, to, text, Progress(quiet=quiet))
         return
     codes = split_codes(languages) or ()
+    if target:
+        _export_for(model, output, target, text, codes, Progress(quiet=quiet))
+        if codes:
+            _report_pruning(output / PRUNING)
+        return
     found = work(model, output, to, text=text, languages=codes, progress=Progress(quiet=quiet))
     rows = [
         [
@@ -83,6 +106,50 @@ def _worst(languages: dict[str, dict[str, float]]) -> tuple[str, str]:
         return "-", "-"
     worst = max(rises, key=lambda code: rises[code])
     return f"{sum(rises.values()) / len(rises):+.3f}", f"{worst} {rises[worst]:+.3f}"
+
+
+def _export_for(
+    model: Path, output: Path, name: str, text: str, languages: Sequence[str], progress: "Progress"
+) -> None:
+    from edgelm.export.search import TARGET, export_for
+    from edgelm.export.target import load_target
+
+    target = load_target(name)
+    found = export_for(model, output, target, text=text, languages=languages, progress=progress)
+    rows = []
+    for one in found["candidates"]:
+        if "bytes" not in one:
+            rows.append([one["format"], *["-"] * 6, *one["why_not"]])
+            continue
+        there, first = one["tokens_per_second"], one["first_token_seconds"]
+        verdict = "chosen" if one["format"] == found["chosen"] else "fits"
+        rows.append(
+            [
+                one["format"],
+                f"{one['bytes'] / 1e6:.2f}",
+                f"{one['bits_per_byte_lost']:+.4f}",
+                f"{one['memory_bytes'] / 1e6:.0f}",
+                f"{one['tokens_per_second_here']:,.0f}",
+                f"{there:,.0f}" if there else "-",
+                f"{first:.2f}" if first else "-",
+                "; ".join(one["why_not"]) or verdict,
+            ]
+        )
+    header = [
+        "format",
+        "MB",
+        "bits per byte",
+        "memory MB",
+        "tokens/s here",
+        "there",
+        "first token s",
+        "verdict",
+    ]
+    by = {"quality": "the best that fits", "speed": "the fastest that fits"}[target.choose]
+    print_table(header, rows, f"For {target.about}: {by}")
+    if target.elsewhere:
+        print("'there' and 'first token' are estimated from the device's memory and processor, not measured")
+    print(f"chosen: {output / found['file']}; why: {output / TARGET}")
 
 
 def _export_small(model: Path, kind: str, output: Path, formats: list[str], progress: "Progress") -> None:

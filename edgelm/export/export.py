@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from edgelm import artifacts
-from edgelm.errors import BadInput
+from edgelm.bench.speed import decode_speed
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.foreign import check_gguf, fallen_back
 from edgelm.export.gguf import ALIKE, check_quantiser, quantize_gguf, write_gguf, written_here
 from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
-from edgelm.export.prune import decode_speeds, held_out, prune, training_texts
+from edgelm.export.prune import held_out, prune, training_texts
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
 from edgelm.progress import Progress
@@ -59,6 +60,7 @@ def export(
     *,
     text: str | Path = "sample",
     languages: Sequence[str] = (),
+    keep_going: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Export a model directory to `formats` into `output`; returns the verification of each.
@@ -68,6 +70,7 @@ def export(
             a file or folder of text, `sample` for the embedded one, or `none`.
         languages: drop the tokens that these do not use in `text`, which is then a corpus or files; writes
             `pruning.json` (`edgelm.export.prune`).
+        keep_going: leave out a format that fails, with `failed` in place of its figures, rather than end.
 
     Raises:
         BadInput: unknown format, or `model` is no model directory.
@@ -114,19 +117,25 @@ def export(
         figures = {}
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
-                artifact = partial / artifact_name(name)
-                _write(source, partial, name, importance)
-                check_size(artifact, name, reference.model.config)
-                figures[name] = verify(reference, source, artifact, name, languages)
-                if larger := _fallen_back(artifact, name):
-                    figures[name]["fallen_back"] = larger
+                try:
+                    artifact = partial / artifact_name(name)
+                    _write(source, partial, name, importance)
+                    check_size(artifact, name, reference.model.config)
+                    figures[name] = verify(reference, source, artifact, name, languages)
+                    if larger := _fallen_back(artifact, name):
+                        figures[name]["fallen_back"] = larger
+                except EdgelmError as error:
+                    if not keep_going:
+                        raise
+                    figures[name] = {"failed": str(error)}
                 step(1, name)
-        if languages:
+        written = [name for name in formats if "failed" not in figures[name]]
+        if languages and written:
             whole = partial / ".scratch" / "whole"
             whole.mkdir()
-            _write(model, whole, formats[0], importance={})
-            names = [folder / artifact_name(formats[0]) for folder in (whole, partial)]
-            artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speeds(names)})
+            _write(model, whole, written[0], importance={})
+            names = [folder / artifact_name(written[0]) for folder in (whole, partial)]
+            artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speed(names)})
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
         artifacts.write_json(partial / "verification.json", figures)
         return figures
@@ -134,7 +143,12 @@ def export(
     provenance, _ = artifacts.build(
         output,
         command="export",
-        config={"formats": limits, "imatrix": TOKENS if weighed else 0, "languages": list(languages)},
+        config={
+            "formats": limits,
+            "imatrix": TOKENS if weighed else 0,
+            "languages": list(languages),
+            **({"keep_going": True} if keep_going else {}),
+        },
         inputs=[model, *(given if weighed or languages else [])],
         work=work,
     )

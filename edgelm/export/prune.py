@@ -3,11 +3,9 @@
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -17,7 +15,6 @@ from edgelm.errors import BadInput
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import TOKENIZER_FILES, load_model, save_model
 from edgelm.model.extend import EMBEDDING
-from edgelm.runtime import load
 from edgelm.tokenizer.prune import prune_tokenizer, used_tokens
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import is_corpus, read_source, sample_texts
@@ -27,8 +24,6 @@ HEAD = "lm_head.weight"
 TEXT_BYTES = 64_000_000
 """Of each language of a corpus; rare tokens come late."""
 HELD_OUT_BYTES = 500_000
-MEASURED, ROUNDS = 64, 3
-"""Tokens of a measurement of speed, and how often each file is measured."""
 
 
 def training_texts(source: Path, languages: Sequence[str]) -> dict[str, list[str]]:
@@ -90,24 +85,6 @@ def prune(
         "bytes": sizes,
         "languages": {code: _compare(before, after, old, own) for code, own in held_out.items() if own},
     }
-
-
-def decode_speeds(files: Sequence[Path]) -> list[float]:
-    """Tokens a second that each model writes alone, one token after another; medians of turns."""
-    models = [load(file) for file in files]
-    count = min(MEASURED, *(model.context - 1 for model in models))
-    seconds: list[list[float]] = [[] for _ in models]
-    for _ in range(ROUNDS):
-        for model, own in zip(models, seconds, strict=True):
-            session = model.session()
-            session.feed([model.bos], last_only=True)
-            began = time.perf_counter()
-            for number in range(count):
-                session.feed([number % model.vocab_size], last_only=True)
-            own.append(time.perf_counter() - began)
-    for model in models:
-        model.close()
-    return [round(count / median(own), 1) for own in seconds]
 
 
 def _forget_ids(path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Which models lie in a folder, and how large they are."""
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgelm.errors import BadInput
+
+GRAPHS = ("model.onnx", "model.ort")
+HEADER = 65_536  # bytes of a GGUF file in which it says what it is
+SUFFIXES = {".safetensors", ".onnx", ".ort", ".data"}
+"""Of files that hold weights; `.data` is what an ONNX graph keeps beside itself."""
+
+
+def find_models(paths: Sequence[Path]) -> dict[str, Path]:
+    """Model files and folders by a short name each: those given, and all that lie in export folders given.
+
+    Raises:
+        BadInput: a path is missing or holds no model.
+    """
+    found: list[tuple[str, Path]] = []
+    for path in paths:
+        if not path.exists():
+            raise BadInput("no such model", file=path, remedy="give a model or a folder of exports")
+        if path.is_file() or any(
+            (path / name).exists() for name in (*GRAPHS, "model.safetensors", "config.json")
+        ):
+            found.append((path.name or path.resolve().name, path))
+            continue
+        inside = [one for one in sorted(path.rglob("*.gguf")) if _writes(one)]
+        inside += sorted({one.parent for name in GRAPHS for one in path.rglob(name)})
+        inside = [
+            one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)
+        ]
+        if not inside:
+            raise BadInput("holds no model", file=path, remedy="give a model or what edgelm export wrote")
+        found += [(_short(one.relative_to(path)), one) for one in inside]
+    names = [name for name, _ in found]
+    models = {name if names.count(name) == 1 else str(path): path for name, path in found}
+    if len(models) < len(found):
+        raise BadInput("a model was given twice", remedy="give each once")
+    return models
+
+
+def _short(path: Path) -> str:
+    """What `edgelm export --to` calls a file or folder that it wrote; else its path."""
+    if path.parent.as_posix() in ("onnx", "ort"):
+        return f"{path.parent}:{path.name}"
+    known = path.parent == Path() and path.name.startswith("model-")
+    return f"gguf:{path.stem.removeprefix('model-')}" if known else path.as_posix()
+
+
+def model_bytes(path: Path) -> int:
+    """Bytes of a model's weights on the disk, with the graph where there is one."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.iterdir() if one.suffix in SUFFIXES)
+
+
+def _writes(path: Path) -> bool:
+    """Whether a GGUF file is a model of its own: importance matrices and LoRA adapters say they are not."""
+    key = b"general.type"
+    with path.open("rb") as stream:
+        start = stream.read(HEADER)
+    at = start.find(key) + len(key) + 4  # behind the key: the type of its value, its length, its bytes
+    if at < len(key) + 4 or len(start) < at + 8:
+        return True
+    (length,) = struct.unpack_from("<Q", start, at)
+    return start[at + 8 : at + 8 + length] == b"model"
