@@ -149,7 +149,7 @@ def test_a_searched_rate_and_an_adapter(tmp_path: Path, edgelm: Run, tiny_model_
     rates = json.loads((tmp_path / "out-search" / "edgelm.json").read_text(encoding="utf-8"))["results"]
     config = json.loads((out / "edgelm.json").read_text(encoding="utf-8"))["config"]
     assert config["learning_rate"] == rates["rate"]
-    assert config["lora"] == {"rank": 2, "alpha": 4}
+    assert config["lora"] == {"rank": 2, "alpha": 4, "shared_base": False}
     assert (out / "adapter" / "adapter_model.safetensors").exists()
 
 

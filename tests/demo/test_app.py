@@ -16,7 +16,7 @@ httpx = pytest.importorskip("httpx", reason="comes with Gradio")
 client_utils = pytest.importorskip("gradio_client.utils", reason="comes with Gradio")
 
 from edgelm.errors import BadInput, MissingExtra  # noqa: E402
-from edgelm.runtime import base  # noqa: E402
+from edgelm.runtime import sampling  # noqa: E402
 
 TEXT = "Namhlanje ekuseni ngivuke"
 
@@ -229,9 +229,9 @@ def test_two_readers_each_get_the_text_they_get_alone(demo_app, kind, request, u
 
 def test_a_reader_who_leaves_gives_the_model_back(server, unhurried, monkeypatch):
     shelf = next(one.fn for one in server.page.fns.values() if one.name == "write").__self__.shelf
-    quick = base.sample
+    quick = sampling.sample
     monkeypatch.setattr(
-        base, "sample", lambda *options: time.sleep(0.05) or quick(*options)
+        sampling, "sample", lambda *options: time.sleep(0.05) or quick(*options)
     )  # 12 s of writing
     assert server.join("leaver", length=400).status_code == 200
     for number, _ in enumerate(server.messages("leaver")):
