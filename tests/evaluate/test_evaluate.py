@@ -198,7 +198,7 @@ def test_a_conversation_is_read_with_its_roles(tmp_path: Path) -> None:
     heard: list[int] = []
 
     class Hearing(ByteModel):
-        system = 255
+        chat_format = replace(ByteModel.chat_format, open={**ByteModel.chat_format.open, "system": (255,)})
 
     def after(ids: list[int]) -> np.ndarray:
         heard[:] = ids if ids[-1] == ASSISTANT else heard

@@ -167,7 +167,7 @@ def test_a_model_is_evaluated_on_what_it_can_do(
 ) -> None:
     config = FinetuneConfig(steps=1, batch=1, precision="fp32", compile="off")
     finetune_head(base_model, tagging, tmp_path / "head", config=config)
-    with pytest.raises(BadInput, match="a head for other labels than those of 'made-up'"):
+    with pytest.raises(BadInput, match="gives other labels than those of 'made-up'"):
         evaluate(tmp_path / "head", tmp_path / "out", tasks=[load_task(task_file)])
 
 
