@@ -67,7 +67,7 @@ def complete(port: int, model: str, seed: int) -> int:
     answer = connection.getresponse()
     if answer.status != 200:
         raise RuntimeError(f"status {answer.status}: {answer.read()[:200]!r}")
-    tokens, ended = 0, False
+    tokens, ended = None, False
     for line in answer:
         if not line.startswith(b"data: "):
             continue
@@ -78,9 +78,9 @@ def complete(port: int, model: str, seed: int) -> int:
         if "error" in found:
             raise RuntimeError(found["error"])
         if found.get("usage"):
-            tokens = found["usage"]["completion_tokens"]
+            tokens = int(found["usage"]["completion_tokens"])  # 0 where the first token ends the text
     connection.close()
-    if not ended or not tokens:
+    if not ended or tokens is None:
         raise RuntimeError("the stream ended early")
     return tokens
 

@@ -30,6 +30,7 @@ from edgelm.errors import BadInput, EdgelmError, MissingExtra
 from edgelm.languages import load_languages
 from edgelm.machine import usable_cores
 from edgelm.runtime import Generation, LanguageModel
+from edgelm.runtime.gguf_header import is_model
 
 READERS = 2  # generations at once, and models in memory
 WAITING = 16  # requests that may wait for them
@@ -91,7 +92,8 @@ def find_models(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _models_below(path: Path, levels: int) -> Iterator[Path]:
     if path.suffix == ".gguf" and path.is_file():
-        yield path
+        if is_model(path):
+            yield path
     elif path.is_dir():
         if _graphs(path) or (path / "model.safetensors").is_file():
             yield path

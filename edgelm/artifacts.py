@@ -38,13 +38,15 @@ CLOCKED = {
     "curve.html",
     "tensorboard",
     "pruning.json",
+    "finishing.json",
     "target.json",
     "bench.json",
 }
 """Files and folders that say when and how fast: two equal runs differ in them."""
 RECORDED_PACKAGES = (
     "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",
-    "llama-cpp-python", "scikit-learn", "scipy", "sklearn-crfsuite", "safetensors", "peft",
+    "llama-cpp-python", "xllamacpp", "onnxruntime-genai", "onnx-ir", "scikit-learn", "scipy",
+    "sklearn-crfsuite", "safetensors", "peft",
 )  # fmt: skip
 
 

@@ -1,13 +1,12 @@
 """Which models lie in a folder, and how large they are."""
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgelm.errors import BadInput
+from edgelm.runtime.gguf_header import is_model
 
 GRAPHS = ("model.onnx", "model.ort")
-HEADER = 65_536  # bytes of a GGUF file in which it says what it is
 SUFFIXES = {".safetensors", ".onnx", ".ort", ".data"}
 """Of files that hold weights; `.data` is what an ONNX graph keeps beside itself."""
 
@@ -27,7 +26,7 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
         ):
             found.append((path.name or path.resolve().name, path))
             continue
-        inside = [one for one in sorted(path.rglob("*.gguf")) if _writes(one)]
+        inside = [one for one in sorted(path.rglob("*.gguf")) if is_model(one)]
         inside += sorted({one.parent for name in GRAPHS for one in path.rglob(name)})
         inside = [
             one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)
@@ -55,15 +54,3 @@ def model_bytes(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
     return sum(one.stat().st_size for one in path.iterdir() if one.suffix in SUFFIXES)
-
-
-def _writes(path: Path) -> bool:
-    """Whether a GGUF file is a model of its own: importance matrices and LoRA adapters say they are not."""
-    key = b"general.type"
-    with path.open("rb") as stream:
-        start = stream.read(HEADER)
-    at = start.find(key) + len(key) + 4  # behind the key: the type of its value, its length, its bytes
-    if at < len(key) + 4 or len(start) < at + 8:
-        return True
-    (length,) = struct.unpack_from("<Q", start, at)
-    return start[at + 8 : at + 8 + length] == b"model"

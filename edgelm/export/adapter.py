@@ -67,11 +67,6 @@ class Adapter:
         return added
 
 
-def is_adapted(model: Path) -> bool:
-    """Whether a directory is peft's, or a model that an adapter beside it was merged into."""
-    return any((folder / "adapter_config.json").is_file() for folder in (model, model / ADAPTER))
-
-
 def read_adapter(directory: Path) -> Adapter:
     """Read the adapter in peft's directory, or in one that `edgelm finetune --method lora` wrote.
 
@@ -173,7 +168,7 @@ def export_adapter(
     provenance, _ = artifacts.build(
         output,
         command="export",
-        config={"formats": formats, "adapter": True},
+        config={"formats": formats, "adapter": True, "text": text if text in ("sample", "none") else ""},
         inputs=[model, adapter.base, *([] if text in ("sample", "none") else [Path(text)])],
         work=work,
     )
@@ -190,7 +185,7 @@ def write_adapter(adapter: Adapter, base: Path, shape: ModelConfig, path: Path, 
     """
     gguf = require("gguf", "export")
     kind = getattr(gguf.GGMLQuantizationType, path.stem.rpartition("-")[2])
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, shape.family)
     writer.add_type("adapter")
     writer.add_name(model.resolve().name)
     if summary := training_summary(model):
@@ -214,7 +209,7 @@ def base_directory(adapter: Adapter, folder: Path) -> Path:
     _put_rows(decoder, adapter)
     folder.mkdir()
     for file in adapter.base.iterdir():
-        if file.is_file() and file.suffix in (".json", ".md"):
+        if file.is_file() and file.suffix in (".json", ".md", ".jinja"):
             shutil.copyfile(file, folder / file.name)
     save_weights(dict(decoder.state_dict()), folder / "model.safetensors", {"format": "pt"})
     return folder
@@ -248,7 +243,7 @@ def _merged(adapter: Adapter, base: Path, model: Path) -> Decoder:
 
 
 def _put_rows(decoder: Decoder, adapter: Adapter) -> None:
-    embedding = decoder.output
+    embedding = decoder.model.embed_tokens.weight
     if any(row.shape != embedding.shape[1:] for row in adapter.rows.values()) or max(adapter.rows) >= len(
         embedding
     ):

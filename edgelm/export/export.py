@@ -81,6 +81,8 @@ def export(
     if not formats:
         raise BadInput("no format was given", remedy="name at least one, as in: --to gguf:Q8_0")
     formats = list(dict.fromkeys(formats))
+    if lora := [name for name in formats if name.startswith("lora:")]:
+        raise BadInput(f"{lora[0]} is of a model with an adapter", remedy="see edgelm.export.adapter")
     limits = {name: asdict(get_bound(name)) for name in formats}
     few_bits = any(name.startswith("gguf:") and name not in EXACT for name in formats)
     weighed = text != "none" and few_bits and compiled() is not None  # the gguf package weighs nothing

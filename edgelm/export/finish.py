@@ -36,7 +36,6 @@ from edgelm.pretrain.validation import BLOCK_TOKENS, HeldOut
 from edgelm.progress import Progress
 from edgelm.runtime import load
 from edgelm.runtime.torch import TorchModel
-from edgelm.tokenizer.special import PAD
 from edgelm.tokenizer.text import TextTokenizer
 
 REFRESH = 8
@@ -178,7 +177,7 @@ def finish(
         source = finishing_source(text, learnt, tokenizer, config.seed, scratch / "tokens", progress)
         figures = train(
             student,
-            Packer(source, batch=config.batch, context=parent.config.context, pad=tokenizer.id(PAD)),
+            Packer(source, batch=config.batch, context=parent.config.context, pad=tokenizer.pad),
             config,
             partial,
             progress,

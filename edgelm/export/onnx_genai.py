@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgelm.errors import EdgelmError
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
+from edgelm.model.config import read_config
 
 BUILDER = "onnxruntime_genai.models.builder"
 OPTIONS = {
@@ -30,10 +31,17 @@ def build_onnx(model: Path, folder: Path, kind: str) -> None:
 
     Raises:
         MissingExtra: onnxruntime-genai is not installed.
+        BadInput: the head is not tied to the embedding.
         EdgelmError: the builder fails; the message has the last line of what it says.
     """
     require("onnx_ir", "export")
     require("onnxruntime_genai", "export")
+    if not read_config(model).tied:
+        raise BadInput(
+            f"has a head beside its embedding, which onnx:{kind} is not written of",
+            file=model,
+            remedy="choose onnx:int8 or a GGUF",
+        )
     precision, *options = OPTIONS[kind]
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         command = [sys.executable, "-P", "-m", BUILDER, "-i", str(model), "-o", str(folder), "-c", scratch]

@@ -70,7 +70,11 @@ def export_for(
     provenance, _ = artifacts.build(
         output,
         command="export",
-        config={"target": asdict(target), "languages": list(languages), "text": text in ("sample", "none")},
+        config={
+            "target": asdict(target),
+            "languages": list(languages),
+            "text": text if text in ("sample", "none") else "",
+        },
         inputs=[model, *given],
         work=work,
     )

@@ -76,7 +76,8 @@ class Held:
             common = common_length(held.ids, ids[:-1])
             try:
                 if common:
-                    held.rewind(common)
+                    held.session.rewind(common)  # also where nothing is to go: an ended session says so
+                    del held.ids[common:]
                     held.report = report
                     return held
             except EdgelmError:  # another session has ended it

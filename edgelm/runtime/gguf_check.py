@@ -26,7 +26,7 @@ def check_gguf(path: Path) -> Header:
     try:
         _check_vocabulary(found.values)
         _check_shape(found)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise BadInput(f"is no model that can be run: {said}", file=path, remedy=REMEDY) from None
     return found

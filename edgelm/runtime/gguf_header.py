@@ -77,6 +77,15 @@ def read_header(path: Path) -> Header:
         raise BadInput(f"cannot be read ({error.strerror})", file=path, remedy="check the path") from None
 
 
+def is_model(path: Path) -> bool:
+    """Whether a GGUF file is a model of its own, as importance matrices and adapters are not; a damaged one
+    counts as such, and says what is wrong with it when it is opened."""
+    try:
+        return read_header(path).values.get("general.type", b"model") == b"model"
+    except BadInput:
+        return True
+
+
 class _Reader:
     """Walks through a file; every method raises `ValueError` before it would read past the end."""
 

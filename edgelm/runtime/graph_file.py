@@ -39,6 +39,8 @@ def external_files(graph: Path) -> list[Path]:
     Raises:
         BadInput: the graph is damaged, or wants a file that is missing, too short or outside its folder.
     """
+    if graph.exists() and not graph.is_file():  # opening a pipe would wait for ever
+        raise BadInput("is no file", file=graph, remedy=AGAIN)
     if graph.suffix != ".onnx":
         return []
     found: dict[str, int] = {}

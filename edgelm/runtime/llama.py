@@ -144,7 +144,7 @@ class LlamaCppModel(LanguageModel):
 
     def close(self) -> None:
         if not self.closed:
-            self.closed, self.current = True, None
+            self.closed, self.current, self.held = True, None, None
             self.cpp.llama_free(self.state)
             self.cpp.llama_model_free(self.model)
 

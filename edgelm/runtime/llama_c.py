@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from edgelm.errors import EdgelmError, MissingExtra
+from edgelm.errors import MissingExtra
 
 VERSION = "2026.10.11549"
 """Of xllamacpp; its last number is the build of llama.cpp."""
@@ -168,8 +168,7 @@ def llama_cpp() -> Any:
     machine, or else xllamacpp's.
 
     Raises:
-        MissingExtra: neither is installed.
-        EdgelmError: xllamacpp is of another version.
+        MissingExtra: neither is installed, or xllamacpp is of another version.
     """
     if bindings := compiled():
         return bindings
@@ -185,12 +184,12 @@ def llama_cpp() -> Any:
 @functools.cache
 def _open(folder: Path, installed: str) -> SimpleNamespace:
     if installed != VERSION:
-        raise EdgelmError(f"xllamacpp {installed} is installed, but {VERSION} is needed. Run: {INSTALL}")
+        raise MissingExtra(f"xllamacpp {installed} is installed, but {VERSION} is needed. Run: {INSTALL}")
     try:
         library = ctypes.CDLL(str(next(folder.glob("xllamacpp*.*[od]"))))  # .so, or .pyd on Windows
         functions = {name: getattr(library, name) for name in SIGNATURES}
     except (StopIteration, OSError, AttributeError) as error:  # that for Windows exports nothing
-        raise EdgelmError(
+        raise MissingExtra(
             f"xllamacpp's library cannot be used here ({error}). Run: pip install 'edgelm[gguf]'"
         ) from None
     for name, (returns, takes) in SIGNATURES.items():
@@ -206,10 +205,12 @@ def check_defaults(parameters: ctypes.Structure, expected: dict[str, float]) -> 
     """Refuse a structure whose fields are not where they are thought to be.
 
     Raises:
-        EdgelmError: a field has another value than expected.
+        MissingExtra: a field has another value than expected.
     """
     for name, kind, *_ in parameters._fields_:
         value = getattr(parameters, name)
         flat = any(value) if issubclass(kind, ctypes.Array) else (value or 0)
         if flat != expected.get(name, 0):
-            raise EdgelmError(f"xllamacpp's llama.cpp has another layout ({name} is {value}). Run: {INSTALL}")
+            raise MissingExtra(
+                f"xllamacpp's llama.cpp has another layout ({name} is {value}). Run: {INSTALL}"
+            )

@@ -162,7 +162,7 @@ class OnnxModel(TokenizedModel):
         return (found[-1] if logits else np.empty(0)), dict(zip(past, found, strict=False))
 
     def close(self) -> None:
-        self.closed = True
+        self.closed, self.held = True, None
         vars(self).pop("engine", None)
 
 

@@ -30,7 +30,7 @@ class SharedOnnxModel(TokenizedModel):
         return SharedOnnxSession(self.engine, self.config)
 
     def close(self) -> None:
-        self.closed = True
+        self.closed, self.held = True, None
         vars(self).pop("engine", None)
 
 

@@ -105,7 +105,7 @@ class TorchModel(TokenizedModel):
         return found, likeliest
 
     def close(self) -> None:
-        self.closed = True
+        self.closed, self.held = True, None
         vars(self).pop("model", None)
 
 

@@ -139,7 +139,7 @@ class ChatIds:
         if self.chat_format is None:
             raise BadInput(
                 "this model has no chat format that edgelm knows",
-                remedy="give it text to continue, without --chat",
+                remedy="it can continue text, as edgelm run does",
             )
         return self.chat_format
 

@@ -53,7 +53,14 @@ class TextTokenizer(ChatIds):
         self.special = {one["content"]: one["id"] for one in content["added_tokens"] if one["special"]}
         missing = [token for token in NAMED if token not in self.special]
         if missing:
-            self._read_names(directory, missing)
+            try:
+                self._read_names(directory, missing)
+            except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+                raise BadInput(
+                    f"has beside it what names no special tokens ({error})",
+                    file=path,
+                    remedy="copy tokenizer_config.json and the chat template again",
+                ) from None
         else:
             self.template = CHAT_TEMPLATE
             self.pad = self.special[PAD]
@@ -101,6 +108,8 @@ class TextTokenizer(ChatIds):
         found = self.special.get(token["content"] if isinstance(token, dict) else str(token))
         if found is None and number not in (None, []):
             found = number[0] if isinstance(number, list) else number
+        if found is not None and found not in range(self.tokenizer.get_vocab_size()):
+            raise ValueError(f"{kind}_token_id {str(number)[:40]}")
         return found
 
     def id(self, token: str) -> int:

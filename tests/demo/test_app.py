@@ -80,6 +80,7 @@ def server(demo_app, tiny_model_dir):
 
 
 def test_every_kind_of_model_is_found_smallest_first(demo_app, tmp_path):
+    GGUFWriter = pytest.importorskip("gguf", reason="an importance matrix is a GGUF file").GGUFWriter
     files = {"base/model.safetensors": 30, "export/model-Q8_0.gguf": 10, "export/onnx/int8/model.onnx": 20}
     unwanted = {
         "base/checkpoint-00000300/model.safetensors": 1,
@@ -89,6 +90,11 @@ def test_every_kind_of_model_is_found_smallest_first(demo_app, tmp_path):
     for name, size in (files | unwanted | {"corpus/data.parquet": 1}).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(bytes(size))
+    writer = GGUFWriter(tmp_path / "export" / "imatrix.gguf", "llama")
+    writer.add_type("imatrix")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
     found = demo_app.find_models([tmp_path])
     assert [name.split(" ")[0] for name in found] == ["export/model-Q8_0.gguf", "export/onnx/int8", "base"]
     assert list(found.values()) == [

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from edgelm.errors import BadInput
 from edgelm.export import verify
 from edgelm.export.adapter import export_adapter, read_adapter
+from edgelm.export.export import export
 from edgelm.export.gguf import write_gguf
 from edgelm.finetune.lora import ADAPTER
 from edgelm.runtime import LanguageModel, load
@@ -279,3 +280,16 @@ def test_the_prebuilt_library_puts_adapters_on_too(exports: dict[str, tuple[Path
         for blocked in ((), ("llama_cpp",))
     }
     assert told["llama_cpp",] == told[()] != ""
+
+
+def test_an_adapter_of_a_qwen_goes_on_it(tmp_path: Path) -> None:
+    import foreign as elsewhere
+
+    base = elsewhere.model_dir("qwen2", tmp_path)
+    model = adapted(base, tmp_path / "adapted", 0, False)
+    export_adapter(model, tmp_path / "out", ["lora:F32"])
+    write_gguf(base, tmp_path / "base-F32.gguf", "F32")
+    loaded = load(tmp_path / "base-F32.gguf", adapter=tmp_path / "out" / "adapter-F32.gguf")
+    assert abs(kl(logits(load(model)), logits(loaded))) < 1e-5
+    with pytest.raises(BadInput, match="lora:F32 is of a model with an adapter"):
+        export(base, tmp_path / "none", ["lora:F32"])

@@ -337,3 +337,13 @@ def test_a_text_ends_where_the_model_ends_it(folder: Path, tmp_path: Path) -> No
         report = Generation()
         assert "".join(model.generate("Molo", temperature=0, max_tokens=5, chat=True, report=report)) == ""
         assert (report.ended, report.tokens) == ("stop", 0)
+
+
+def test_a_head_of_its_own_is_not_written_in_blocks_of_bits(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai builds such graphs")
+    pytest.importorskip("onnx_ir", reason="onnxruntime-genai's builder needs it")
+    from edgelm.export.onnx_genai import build_onnx
+
+    for kind in ("int4", "int8-genai"):
+        with pytest.raises(BadInput, match=f"has a head beside its embedding, which onnx:{kind}"):
+            build_onnx(foreign.model_dir("qwen3", folder), tmp_path / kind, kind)

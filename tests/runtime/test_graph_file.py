@@ -1,5 +1,6 @@
 """ONNX folders from strangers: no file outside them is read, damage is one line and stops no process."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -222,6 +223,13 @@ def test_nested_a_thousand_times(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(data)
     with pytest.raises(BadInput, match="is not an ONNX model that can be read"):
         open_graph(folder / "model.onnx", None, lambda engine: engine.run(None, {})[0])
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.ort"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BadInput, match="is no file"):
+        external_files(tmp_path / name)
 
 
 def test_the_graph_of_a_folder(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ FALSE: dict[str, tuple[Callable[[Header], object], str]] = {
     "a type that is none": (lambda found: change(found, "token_type", (7,) * 512), "token_type does not fit"),
     "a score too few": (lambda found: change(found, "scores", (0.0,) * 511), "scores does not fit"),
     "a special token one beyond": (lambda found: change(found, "eot_token_id", 512), "eot_token_id is 512"),
+    "merges that are numbers": (lambda found: change(found, "merges", (1, 2)), "has no attribute"),
     "no merges": (lambda found: found.values.pop("tokenizer.ggml.merges"), "lacks 'tokenizer.ggml.merges'"),
     "a merge to no token": (lambda found: change(found, "merges", [b"z z"]), "is not of tokens"),
     "a norm in half precision": (lambda found: retype(found, "output_norm.weight", 1), "not of float32"),

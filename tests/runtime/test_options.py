@@ -296,3 +296,15 @@ def test_a_prompt_can_be_given_up_between_portions(monkeypatch: pytest.MonkeyPat
 
     assert "".join(ByteModel(after).generate([BOS] * 40, report=report)) == ""
     assert (report.ended, report.tokens, max(reads)) == ("cancelled", 0, 20)
+
+
+def test_a_cache_that_another_text_took_is_not_gone_on_with(models: dict[str, LanguageModel]) -> None:
+    for model in models.values():
+        ids = [model.bos, *model.tokenize("Sawubona")]
+        alone = list(model.generate([*ids, 9], max_tokens=5, temperature=0))
+        report = Generation()
+        list(model.generate(ids[:-1], max_tokens=1, temperature=0, reuse=True))
+        model.held.ids[:] = model.held.ids[: len(ids) - 1]
+        model.score(ids, [7])  # its session ends the one that was kept
+        again = list(model.generate([*ids, 9], max_tokens=5, temperature=0, reuse=True, report=report))
+        assert again == alone

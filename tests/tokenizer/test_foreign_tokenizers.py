@@ -91,7 +91,7 @@ def test_without_a_chat_format_text_goes_on_and_chat_is_refused(tmp_path: Path) 
         assert text.template == ""
         assert text.prompt("Molo") == text.encode("Molo")
         for ask in (lambda text=text: text.chat("Molo"), text.frame):
-            with pytest.raises(BadInput, match=r"no chat format that edgelm knows\. Give it text"):
+            with pytest.raises(BadInput, match=r"no chat format that edgelm knows\. It can continue text"):
                 ask()
 
 
@@ -172,3 +172,23 @@ def test_sentencepiece_alone_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>")
     with pytest.raises(BadInput, match=r"no such file\. Its tokenizer\.model is another kind"):
         TextTokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"eos_token": {}},
+        {"eos_token": None, "eos_token_id": 10**9},
+        {"eos_token": None, "eos_token_id": "x"},
+        {"pad_token": None, "pad_token_id": [[1]]},
+        {"chat_template": ["x"]},
+    ],
+)
+def test_what_names_no_tokens_is_one_line(tmp_path: Path, said: dict[str, object]) -> None:
+    foreign.save_tokenizer("qwen2", tmp_path)
+    foreign.edit(tmp_path / "tokenizer_config.json", **said)
+    for name in ("special_tokens_map.json", "chat_template.jinja"):
+        (tmp_path / name).unlink(missing_ok=True)
+    with pytest.raises(BadInput) as caught:
+        TextTokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
