@@ -127,7 +127,7 @@ def test_a_gguf_without_the_tokens_of_a_chat_writes_all_the_same(tmp_path: Path,
     path = tmp_path / "other.gguf"
     path.write_bytes(data.replace(b"<|assistant|>", b"<|assistent|>"))
     model = load(path)
-    with pytest.raises(BadInput, match=r"no chat format that edgelm knows\. Give it text to continue"):
+    with pytest.raises(BadInput, match=r"no chat format that edgelm knows\. It can continue text"):
         model.prompt("Molo", chat=True)
     assert "".join(model.generate("Molo", max_tokens=4))
     model.close()
