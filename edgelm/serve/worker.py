@@ -231,7 +231,7 @@ class Worker:
             job.usage.reused += report.reused if index % request.answers == 0 else 0
             job.usage.written += report.tokens
             if report.ended == "cancelled":
-                self._refuse_stopped(job, report)
+                self._refuse_stopped(job, index, report)
             scores = [self._score(one) for one in report.scores[shown:]]
             ended = "stop" if report.ended == "stop" else "length"
             job.pieces.append(Piece(index, "", scores, ended))
@@ -276,11 +276,11 @@ class Worker:
         pieces = self.model.generate(ids, **request.options, seed=seed + number, reuse=reuse, report=report)
         return report, pieces
 
-    def _refuse_stopped(self, job: Job, report: Generation) -> None:
-        """Raise `Refused` where an answer was ended from outside and what there is of it is no answer."""
+    def _refuse_stopped(self, job: Job, index: int, report: Generation) -> None:
+        """Raise `Refused` where a job was ended from outside without an answer: half a choice is none."""
         if job.stopped == CLOSING:
             raise shutting_down()
-        if job.stopped == LATE and (not report.tokens or job.request.options["choices"]):
+        if job.stopped == LATE and index == 0 and (not report.tokens or job.request.options["choices"]):
             raise Refused(
                 503, f"the answer took longer than {self.seconds:g} seconds. Shorten the request.",
                 code="time_limit",
