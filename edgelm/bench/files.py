@@ -5,10 +5,7 @@ from pathlib import Path
 
 from edgelm.errors import BadInput
 from edgelm.runtime.gguf_header import is_model
-
-GRAPHS = ("model.onnx", "model.ort")
-SUFFIXES = {".safetensors", ".onnx", ".ort", ".data"}
-"""Of files that hold weights; `.data` is what an ONNX graph keeps beside itself."""
+from edgelm.runtime.graph_file import GRAPHS, external_files, find_graph
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
@@ -50,7 +47,13 @@ def _short(path: Path) -> str:
 
 
 def model_bytes(path: Path) -> int:
-    """Bytes of a model's weights on the disk, with the graph where there is one."""
+    """Bytes of a model's weights on the disk, with the graph where there is one.
+
+    Raises:
+        BadInput: the graph is damaged, or weights that it names are not beside it.
+    """
     if path.is_file():
         return path.stat().st_size
-    return sum(one.stat().st_size for one in path.iterdir() if one.suffix in SUFFIXES)
+    graph = find_graph(path)
+    files = [graph, *external_files(graph)] if graph else path.glob("*.safetensors")
+    return sum(file.stat().st_size for file in files)

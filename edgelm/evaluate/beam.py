@@ -31,7 +31,7 @@ def beam_search(
         parents, tokens = np.divmod(_largest(total.ravel(), beams), total.shape[1])
         going = []
         for parent, token in zip(parents.tolist(), tokens.tolist(), strict=True):
-            ends = token in (model.eos, model.end, *model.endings)
+            ends = token in model.ends
             if not ends:
                 going.append((parent, token))
             if (ends or length == max_tokens) and total[parent, token] / length**power > best_score:

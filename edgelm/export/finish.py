@@ -25,7 +25,7 @@ from edgelm.export.importance import TOKENS, calibration_texts, measure
 from edgelm.export.verify import compare, get_bound
 from edgelm.extras import require
 from edgelm.model.card import reserved_by, table
-from edgelm.model.decoder import IGNORE, Decoder
+from edgelm.model.decoder import IGNORE, Decoder, target_weights
 from edgelm.model.directory import load_model, save_model
 from edgelm.model.divergence import divergence
 from edgelm.pretrain.checkpoint import clear_checkpoints
@@ -86,9 +86,7 @@ class Finishing(Decoder):
         with torch.no_grad():
             known, _ = parent.hidden(tokens, documents)
         hidden, _ = self.hidden(tokens, documents)
-        learnt = (targets != IGNORE).flatten()
-        weight = learnt.float() if weights is None else weights.flatten() * learnt
-        weight = weight / (weight.sum() if total is None else total)
+        weight = target_weights(targets.flatten(), weights, total)
         return divergence(hidden.flatten(0, 1), self.output, known.flatten(0, 1), parent.output, weight)
 
     def validate(self, held: HeldOut) -> dict[str, float]:

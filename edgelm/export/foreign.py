@@ -11,6 +11,7 @@ import edgelm.tokenizer
 from edgelm.errors import BadInput
 from edgelm.extras import require
 from edgelm.model.config import read_config
+from edgelm.runtime.gguf_header import read_header
 from edgelm.tokenizer.text import TextTokenizer
 
 INSTEAD = "export to onnx:fp32 or onnx:int8, which keeps the tokenizer as it is"
@@ -71,8 +72,9 @@ def fallen_back(path: Path, kind: str) -> dict[str, tuple[str, int]]:
 
     These are those whose rows are no multiple of `SUPERBLOCK`, for which llama.cpp takes a type of more bits.
     """
+    kinds = require("gguf", "export").GGMLQuantizationType
     return {
-        tensor.name: (tensor.tensor_type.name, int(tensor.n_bytes))
-        for tensor in require("gguf", "export").GGUFReader(path).tensors
-        if len(tensor.shape) == 2 and tensor.shape[0] % SUPERBLOCK and tensor.tensor_type.name != kind
+        name: (kinds(tensor.kind).name, tensor.bytes)
+        for name, tensor in read_header(path).tensors.items()
+        if len(tensor.shape) == 2 and tensor.shape[0] % SUPERBLOCK and kinds(tensor.kind).name != kind
     }

@@ -151,6 +151,13 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     for key, add in (("language", writer.add_languages), ("tags", writer.add_tags)):
         if isinstance(card.get(key), list) and card[key]:
             add([str(one) for one in card[key]])
+    write_shape(writer, config)
+    writer.add_file_type(FILE_TYPES[kind])
+    writer.add_string(WEIGHTS, weights_digest(model))
+
+
+def write_shape(writer: Any, config: ModelConfig) -> None:
+    """Give a `gguf.GGUFWriter` the hyperparameters of a model."""
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.layers)
@@ -164,8 +171,6 @@ def _write_metadata(writer: Any, model: Path, config: ModelConfig, kind: str) ->
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(FILE_TYPES[kind])
-    writer.add_string(WEIGHTS, weights_digest(model))
 
 
 def _write_tokenizer(writer: Any, gguf: Any, tokenizer: TextTokenizer, rows: int, file: Path) -> None:

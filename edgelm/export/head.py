@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from edgelm import artifacts
+from edgelm.bench.files import model_bytes
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.export import artifact_name
 from edgelm.export.onnx import copy_beside, quantize_blocks, quantize_onnx, silence, write_ort
-from edgelm.export.verify import artifact_size, verification_texts
+from edgelm.export.verify import verification_texts
 from edgelm.extras import require
 from edgelm.model.decoder import Attention, Linear, rotary
 from edgelm.model.head_config import HeadConfig
@@ -170,7 +171,7 @@ def verify_head(reference: TorchLabeller, folder: Path, head: HeadConfig, name: 
             "Choose another format, or train for longer."
         )
     return {
-        "bytes": artifact_size(folder),
+        "bytes": model_bytes(folder),
         "labels": round(same, 4),
         "logits": difference,
         "compared": len(pairs),

@@ -1,5 +1,6 @@
 """`edgelm export --target`: every format that runs on a device, measured, and the best that fits kept."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -121,8 +122,6 @@ def _parameters(model: Path, made: Path) -> int:
     """Weights of the model, without those that were pruned."""
     if not (made / PRUNING).exists():
         return read_config(model).parameters
-    import json
-
     return int(json.loads((made / PRUNING).read_text(encoding="utf-8"))["bytes"][1]) // 4
 
 
@@ -185,8 +184,6 @@ def _explained(candidates: Sequence[Candidate], chosen: Candidate, target: Targe
 
 def _keep(made: Path, partial: Path, name: str) -> None:
     """Move the chosen format and what belongs to it out of the candidates, and drop the others."""
-    import json
-
     place = partial / artifact_name(name)
     place.parent.mkdir(exist_ok=True)
     shutil.move(made / artifact_name(name), place)

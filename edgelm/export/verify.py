@@ -11,14 +11,14 @@ import numpy as np
 import yaml
 
 from edgelm import resources
+from edgelm.bench.files import model_bytes
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.foreign import fallen_back
 from edgelm.export.strings import TRICKY, hard_strings
-from edgelm.extras import require
 from edgelm.model.config import ModelConfig
 from edgelm.runtime import load
 from edgelm.runtime.base import LanguageModel
-from edgelm.runtime.graph_file import external_files, find_graph
+from edgelm.runtime.gguf_header import read_header
 from edgelm.runtime.sampling import log_softmax
 from edgelm.tokenizer.text import TextTokenizer
 from edgelm.tokenizer.texts import sample_texts
@@ -95,7 +95,7 @@ def verify(
         "greedy": float(np.mean([one.greedy for one in each.values()])),
         "largest_logit_difference": float(total.largest.max()),
         "positions": len(total.same),
-        "bytes": artifact_size(artifact),
+        "bytes": model_bytes(artifact),
         "languages": {code: one.figures() for code, one in each.items() if code != OTHER},
     }
     within = {key: found[key] <= getattr(bound, key) for key in ("kl", "logits")}  # NaN is not
@@ -216,22 +216,12 @@ def check_size(artifact: Path, name: str, config: ModelConfig) -> None:
         allowed += 120_000 + 2_500 * config.layers  # a graph
         if bound.embedding:
             allowed += config.context * config.head_dim * 4  # cosines and sines of positions
-    twice = config.tied and artifact.is_file() and HEAD in _tensor_names(artifact)
-    if twice or artifact_size(artifact) > allowed:
+    twice = config.tied and artifact.is_file() and HEAD in read_header(artifact).tensors
+    if twice or model_bytes(artifact) > allowed:
         raise EdgelmError(
-            f"{artifact.name}: {artifact_size(artifact):,} bytes where {name} explains {allowed:,.0f}. "
+            f"{artifact.name}: {model_bytes(artifact):,} bytes where {name} explains {allowed:,.0f}. "
             "Is a tied weight stored twice?"
         )
-
-
-def artifact_size(artifact: Path) -> int:
-    """Bytes of a file, or of a folder's graph with the weights beside it."""
-    graph = find_graph(artifact)
-    return sum(file.stat().st_size for file in ((graph, *external_files(graph)) if graph else (artifact,)))
-
-
-def _tensor_names(path: Path) -> set[str]:
-    return {tensor.name for tensor in require("gguf", "export").GGUFReader(path).tensors}
 
 
 def get_bound(name: str) -> Bound:

@@ -4,6 +4,7 @@ A chunk of tokens at a time goes through the head, the loss and straight back: f
 three matrix products that they must, and memory for one chunk (as Liger Kernel does, Hsu et al., 2024).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ CUDA_CHUNK_LOGITS = 1 << 27
 """The same on a GPU, which is fast on large products only: 256 MB."""
 SLICE_LOGITS = 1 << 18
 """Logits whose softmax is computed at once without a compiler, so that its steps stay in the cache."""
+
+Step = Callable[[Tensor, slice], Tensor]
 
 
 def cross_entropy(
@@ -35,21 +38,28 @@ def cross_entropy(
         z_loss: adds this times the squared log-normaliser, which keeps logits small (Chowdhery et al., 2022).
         smoothing: share of each target that is spread evenly over all V (Szegedy et al., 2016).
     """
-    return _Chunked.apply(hidden, head, targets, weights, z_loss, smoothing, torch.is_grad_enabled())
+    return chunked(
+        hidden,
+        head,
+        lambda logits, part: backward_logits(logits, targets[part], weights[part], z_loss, smoothing),
+    )
+
+
+def chunked(hidden: Tensor, head: Tensor, step: Step) -> Tensor:
+    """Sum of a loss over tokens, a float32 scalar, the logits held a chunk at a time.
+
+    Args:
+        hidden: final hidden states [N, E].
+        head: output matrix [V, E]; computed with in the type of `hidden`.
+        step: the summed loss of the logits [n, V] of some of the tokens, which their gradients replace in
+            place; told which tokens.
+    """
+    return _Chunked.apply(hidden, head, step, torch.is_grad_enabled())
 
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        head: Tensor,
-        targets: Tensor,
-        weights: Tensor,
-        z_loss: float,
-        smoothing: float,
-        learn: bool,
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, step: Step, learn: bool) -> Tensor:
         matrix = head.to(hidden.dtype)
         learn = learn and any(ctx.needs_input_grad[:2])
         grad_hidden = torch.empty_like(hidden) if learn else None
@@ -60,7 +70,7 @@ class _Chunked(torch.autograd.Function):
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
             logits = hidden[part] @ matrix.T
-            total += backward_logits(logits, targets[part], weights[part], z_loss, smoothing)
+            total += step(logits, part)
             if grad_hidden is not None:
                 torch.mm(logits, matrix, out=grad_hidden[part])
             if grad_head is not None:
@@ -72,7 +82,7 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_head = ctx.saved_tensors
         below = grad_hidden * grad.to(grad_hidden.dtype)
-        return below, None if grad_head is None else grad_head * grad, None, None, None, None, None
+        return below, None if grad_head is None else grad_head * grad, None, None
 
 
 def backward_logits(

@@ -285,11 +285,16 @@ class Decoder(nn.Module):
         """
         hidden, _ = self.hidden(tokens, documents)
         flat, target = hidden.flatten(0, 1), targets.flatten()
-        learnt = target != IGNORE
-        weight = learnt.float() if weights is None else weights.flatten() * learnt
-        weight = weight / (weight.sum() if total is None else total)
+        learnt, weight = target != IGNORE, target_weights(target, weights, total)
         if hidden.device.type == "cpu" and int(learnt.sum()) * 2 < len(target):  # answers only
             chosen = learnt.nonzero().squeeze(1)
             flat, target, weight = flat.index_select(0, chosen), target[chosen], weight[chosen]
         smoothing = self.label_smoothing if self.training else 0.0
         return cross_entropy(flat, self.output, target.clamp(min=0), weight, z_loss, smoothing)
+
+
+def target_weights(target: Tensor, weights: Tensor | None, total: float | None) -> Tensor:
+    """How much each target counts, float32 [N], of a loss that is a mean. Arguments as `Decoder.loss`."""
+    learnt = target != IGNORE
+    weight = learnt.float() if weights is None else weights.flatten() * learnt
+    return weight / (weight.sum() if total is None else total)

@@ -108,7 +108,8 @@ class TextTokenizer(ChatIds):
         found = self.special.get(token["content"] if isinstance(token, dict) else str(token))
         if found is None and number not in (None, []):
             found = number[0] if isinstance(number, list) else number
-        if found is not None and found not in range(self.tokenizer.get_vocab_size()):
+        known = isinstance(found, int) and found >= 0 and self.tokenizer.id_to_token(found) is not None
+        if found is not None and not known:
             raise ValueError(f"{kind}_token_id {str(number)[:40]}")
         return found
 

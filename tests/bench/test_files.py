@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgelm.bench.files import find_models, model_bytes
@@ -56,7 +57,21 @@ def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_size_counts_weights_wherever_they_lie(tmp_path: Path) -> None:
-    for name, size in (("model.onnx", 10), ("model.onnx.data", 200), ("tokenizer.json", 5000)):
-        (tmp_path / name).write_bytes(b"x" * size)
-    assert model_bytes(tmp_path) == 210
-    assert model_bytes(tmp_path / "model.onnx") == 10
+    onnx = pytest.importorskip("onnx", reason="graphs are written with the onnx package")
+    weights = onnx.numpy_helper.from_array(np.zeros(50, np.float32), "weights")
+    graph = onnx.helper.make_graph([], "none", [], [], [weights])
+    file = tmp_path / "model.onnx"
+    onnx.save(
+        onnx.helper.make_model(graph),
+        file,
+        save_as_external_data=True,
+        location="model.onnx.data",
+        size_threshold=0,
+    )
+    for other in ("tokenizer.json", "left.data"):
+        (tmp_path / other).write_bytes(b"x" * 5000)
+    assert model_bytes(tmp_path) == file.stat().st_size + 200
+    assert model_bytes(file) == file.stat().st_size
+    (tmp_path / "model.onnx.data").unlink()
+    with pytest.raises(BadInput, match=r"model\.onnx\.data"):
+        model_bytes(tmp_path)

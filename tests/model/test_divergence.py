@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the model is PyTorch's")
 import torch.nn.functional as F  # noqa: E402
 
-from edgelm.model import divergence as module  # noqa: E402
+from edgelm.model import cross_entropy as module  # noqa: E402
 from edgelm.model.divergence import divergence  # noqa: E402
 
 
