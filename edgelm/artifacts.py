@@ -210,6 +210,9 @@ def build(
                 for folder in new_folders:
                     folder.rmdir()
         raise
+    except KeyboardInterrupt as stop:
+        stop.add_note("Run the same command again to continue.")
+        raise
     except Timeout:
         raise EdgelmError(BUSY.format(output)) from None
     except OSError as error:

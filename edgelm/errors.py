@@ -3,6 +3,8 @@
 The command line prints the line and leaves with `exit_code`; it never shows a traceback for these.
 """
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -35,6 +37,14 @@ class BadInput(EdgelmError):
 
 class MissingExtra(EdgelmError):
     """A package that only one of the extras brings is not installed. Exit code 1."""
+
+
+def instead_of(name: str, known: Iterable[str]) -> str:
+    """What to do about a name that is none of those known: take the one it looks like, or one of all."""
+    lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), lower, 1)
+    listed = ", ".join(lower.values())
+    return f"did you mean '{lower[close[0]]}'? All: {listed}" if close else f"choose from: {listed}"
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -67,7 +67,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # typer leaves with 130 for the former, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        print("edgelm: stopped. Run the same command again to continue.", file=sys.stderr)
+        print(" ".join(["edgelm: stopped.", *_notes(stop)]), file=sys.stderr)
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
@@ -77,3 +77,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    """What was noted on an error or on those that led to it."""
+    if error is None:
+        return []
+    return [*getattr(error, "__notes__", []), *_notes(error.__context__)]

@@ -1,6 +1,7 @@
 """`edgelm export`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,9 @@ from edgelm.cli.options import Output, Quiet, print_table, split_codes
 
 if TYPE_CHECKING:
     from edgelm.progress import Progress
+
+ALIKE = 0.99
+"""Of held-out documents that a pruned tokenizer should cut as before."""
 
 
 def export(
@@ -213,3 +217,9 @@ def _report_pruning(path: Path) -> None:
     for code, one in found["languages"].items():
         alike, pieces = f"{one['alike']:.1%}", f"{one['pieces']:.3f}"
         print(f"{code}: {alike} of held-out documents are cut alike, into {pieces} times the tokens")
+    if lost := [code for code, one in found["languages"].items() if one["alike"] < ALIKE]:
+        print(
+            f"edgelm: warning: other text in {', '.join(lost)} is cut into other tokens than before, which "
+            "costs quality: there was too little to see what these languages use. Give more with --text.",
+            file=sys.stderr,
+        )

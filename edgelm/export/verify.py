@@ -12,7 +12,7 @@ import yaml
 
 from edgelm import resources
 from edgelm.bench.files import model_bytes
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.errors import BadInput, EdgelmError, instead_of
 from edgelm.export.foreign import fallen_back
 from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.model.config import ModelConfig
@@ -232,7 +232,8 @@ def get_bound(name: str) -> Bound:
     """
     known = bounds()
     if name not in known:
-        raise BadInput(f"unknown format '{name}'", remedy=f"choose from: {', '.join(known)}")
+        remedy = "give --to once for each format" if "," in name else instead_of(name, known)
+        raise BadInput(f"unknown format '{name}'", remedy=remedy)
     return known[name]
 
 

@@ -10,6 +10,11 @@ from edgelm.runtime.gguf_header import F32, REMEDY, Header, read_header
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """Whose tensors are known here; of others only what all have in common is checked."""
+OTHERS = {
+    b"adapter": ("a LoRA adapter", "give its base as the model, and this with --adapter"),
+    b"imatrix": ("an importance matrix", "give one of the models beside it"),
+}
+"""Kinds of file that lie beside models: what they are, and what to do."""
 MOST_LAYERS, MOST_HEADS, LONGEST_CONTEXT = 512, 1024, 2**24
 TOKENS, TOKEN_TYPES, MERGES = (f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges"))
 KINDS = range(7)
@@ -23,6 +28,8 @@ def check_gguf(path: Path) -> Header:
         BadInput: it does not, or the file is missing or damaged.
     """
     found = read_header(path)
+    if other := OTHERS.get(found.values.get("general.type", b"model")):
+        raise BadInput(f"is {other[0]}, no model", file=path, remedy=other[1])
     try:
         _check_vocabulary(found.values)
         _check_shape(found)

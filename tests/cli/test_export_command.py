@@ -39,3 +39,8 @@ def test_exported_pruned(tmp_path: Path, edgelm: Run, model_dir: Path) -> None:
     kept = np.sort(np.partition(p, -5)[-5:])
     assert np.abs(np.sort(np.partition(q, -5)[-5:]) - kept).max() < 1.5 * p.std()
     pruned.close()
+    for code in ("zul", "xho"):
+        (folder / f"{code}.txt").write_text(sample_texts()[code][0], encoding="utf-8")
+    code, said, err = edgelm(*given, "--text", folder, "-o", tmp_path / "little", "-q")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("edgelm: warning: other text in xho, zul is cut into other tokens")

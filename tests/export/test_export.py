@@ -88,7 +88,10 @@ def test_again_does_nothing_and_a_format_twice_is_once(tmp_path: Path, model_dir
     ("formats", "problem"),
     [
         ([], "no format was given"),
-        (["gguf:Q9"], "unknown format 'gguf:Q9'. Choose from: gguf:F32"),
+        (["lite"], "unknown format 'lite'. Choose from: gguf:F32"),
+        (["gguf:Q9"], "unknown format 'gguf:Q9'. Did you mean"),
+        (["gguf:q4_k_m"], r"'gguf:q4_k_m'. Did you mean 'gguf:Q4_K_M'\? All: gguf:F32, "),
+        (["gguf:Q8_0,onnx:int8"], "'gguf:Q8_0,onnx:int8'. Give --to once for each format"),
         (["gguf"], "unknown format 'gguf'"),
     ],
 )

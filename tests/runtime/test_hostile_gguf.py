@@ -212,3 +212,17 @@ def test_sizes_of_blocks_are_those_of_the_gguf_package() -> None:
 def test_every_kind_of_file_is_taken(export_dir: Path) -> None:
     for path in sorted(export_dir.glob("model-*.gguf")):
         assert check_gguf(path).tensors.keys() == read_header(path).tensors.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("adapter", "LoRA adapter.*--adapter"), ("imatrix", "importance")]
+)
+def test_what_lies_beside_models_is_named(tmp_path: Path, kind: str, said: str) -> None:
+    gguf = pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
+    writer = gguf.GGUFWriter(tmp_path / "beside.gguf", "llama")
+    writer.add_type(kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(BadInput, match=f"is an? {said}"):
+        check_gguf(tmp_path / "beside.gguf")
