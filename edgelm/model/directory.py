@@ -65,8 +65,7 @@ def load_model(directory: Path, *, to_write: bool = True, mapped: bool = False) 
             remedy="give it to edgelm finetune --method head, or take the model it was made from",
         )
     check_room(config, directory)
-    with torch.device("meta" if mapped else "cpu"):
-        model = Decoder(config)
+    model = Decoder(config)
     load_weights(model, directory, in_place=mapped)
     return model.eval()
 

@@ -4,9 +4,7 @@ Here are the graphs that optimum writes, which take the key-value cache and give
 keep it in place are in `onnx_shared`.
 """
 
-import math
 import os
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ import onnxruntime
 from edgelm.errors import BadInput
 from edgelm.machine import usable_cores
 from edgelm.model.config import ModelConfig, read_config
-from edgelm.runtime.base import LOGITS, PORTION, Session
+from edgelm.runtime.base import LOGITS, PORTION
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
 from edgelm.runtime.graph_file import AGAIN, GRAPHS, external_files, find_graph, quantises_activations
 from edgelm.runtime.onnx_shared import SharedOnnxModel, SharedOnnxSession, shares_cache
@@ -28,9 +26,6 @@ from edgelm.tokenizer.text import TextTokenizer
 Past = dict[str, np.ndarray]
 MAPPED = ("session.use_memory_mapped_ort_model", "session.use_ort_model_bytes_for_initializers")
 """Entries that leave weights in the file, mapped into memory; those outside a graph always are."""
-MEASURED_TOKENS, GAIN = 8, 1.1
-MEASURED_BYTES = 64_000_000
-"""Of models that are opened twice to choose threads; larger ones have work enough for all cores."""
 COPIES = 256_000_000  # bytes of a prompt's cache, copied for each path of its choices
 
 
@@ -73,37 +68,15 @@ def open_model(directory: Path, threads: int | None = None) -> "OnnxModel | Shar
     tokenizer.check_fits(config.vocab_size, directory)
     path = find_graph(directory) or directory / GRAPHS[0]
 
-    def session(engine: onnxruntime.InferenceSession) -> Session:
-        return (SharedOnnxSession if shares_cache(engine) else OnnxSession)(engine, config)
-
     def trial(engine: onnxruntime.InferenceSession) -> np.ndarray:
-        return session(engine).feed([tokenizer.bos])
+        kind = SharedOnnxSession if shares_cache(engine) else OnnxSession
+        return kind(engine, config).feed([tokenizer.bos])
 
     engine, _ = open_graph(path, threads, trial)
-    size = sum(file.stat().st_size for file in (path, *external_files(path)))
-    if threads is None and usable_cores() > 1 and size <= MEASURED_BYTES:
-        single, _ = open_graph(path, 1, trial)
-        ids = [tokenizer.bos] * min(MEASURED_TOKENS, config.context)
-        seconds = decode_seconds([session(engine), session(single)], ids)
-        if seconds[1] * GAIN < seconds[0]:
-            engine = single
     name = f"ONNX {directory.name}"
     if shares_cache(engine):
         return SharedOnnxModel(engine, tokenizer, name, config)
     return OnnxModel(engine, tokenizer, name, config, path)
-
-
-def decode_seconds(sessions: Sequence[Session], ids: Sequence[int]) -> list[float]:
-    """The least time that each of some sessions takes for tokens one by one; they take turns."""
-    seconds = [math.inf] * len(sessions)
-    for _ in range(3):
-        for number, session in enumerate(sessions):
-            session.rewind(0)
-            begin = time.perf_counter()
-            for token in ids:
-                session.feed([token])
-            seconds[number] = min(seconds[number], time.perf_counter() - begin)
-    return seconds
 
 
 class OnnxModel(TokenizedModel):
