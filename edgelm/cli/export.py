@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgelm.cli.options import Output, Quiet, print_table, split_codes
+from edgelm.cli.options import Output, Quiet, print_table, refuse_unused, split_codes
 
 if TYPE_CHECKING:
     from edgelm.progress import Progress
@@ -17,7 +17,11 @@ ALIKE = 0.99
 """Of held-out documents that a pruned tokenizer should cut as before."""
 
 
+UNUSED_BY_LABELLERS = dict.fromkeys(("languages", "text"), (False, "with a model that labels"))
+
+
 def export(
+    call: typer.Context,
     model: Annotated[Path, typer.Argument(help="A model directory.")],
     output: Output,
     to: Annotated[
@@ -59,6 +63,7 @@ def export(
     to = to or []
     kind = model_type(model)
     if kind in SMALL and not target:
+        refuse_unused(call, UNUSED_BY_LABELLERS)
         _export_small(model, kind, output, to, Progress(quiet=quiet))
         return
     require("torch", "train")
@@ -69,9 +74,12 @@ def export(
     if target and (kind in SMALL or is_labeller(model)):
         raise BadInput("labels; targets are for models that write", file=model, remedy="give --to instead")
     if is_labeller(model):
+        refuse_unused(call, UNUSED_BY_LABELLERS)
         _export_labeller(model, output, to, Progress(quiet=quiet))
         return
-    if any(name.startswith("lora:") for name in to):
+    if adapters := [name for name in to if name.startswith("lora:")]:
+        with_base = (len(adapters) < len(to), f"with {adapters[0]} alone")
+        refuse_unused(call, {"languages": (False, f"with {adapters[0]}"), "text": with_base})
         _export_adapter(model, output, to, text, Progress(quiet=quiet))
         return
     codes = split_codes(languages) or ()

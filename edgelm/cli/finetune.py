@@ -16,6 +16,7 @@ from edgelm.cli.options import (
     Quiet,
     Seed,
     Select,
+    Window,
     print_table,
     refuse_unused,
     require_metrics,
@@ -34,7 +35,7 @@ DATA, REGIMES, AGAIN = "Data", "General regime", "Again and again"
 
 
 def finetune(
-    context: typer.Context,
+    call: typer.Context,
     words: Annotated[
         list[str],
         typer.Argument(
@@ -112,11 +113,12 @@ def finetune(
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Sequences of the model's context a step.",
+            help="Sequences a step.",
             show_default="32, with a head 8",
             rich_help_panel=OPTIMISER,
         ),
     ] = None,
+    context: Window = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
@@ -182,12 +184,12 @@ def finetune(
     regime = regime or ("general" if writes and len(names) > 1 else "multi")
     without = f"with --method {method}"
     settings = (
-        "steps batch learning_rate optimizer dropout token_dropout layer_decay freeze reinit neftune "
+        "steps batch context learning_rate optimizer dropout token_dropout layer_decay freeze reinit neftune "
         "label_smoothing validate_every patience select seed precision"
     ).split()
     shares = "weight exponent min_share max_share max_epochs".split()
     refuse_unused(
-        context,
+        call,
         {
             **dict.fromkeys(settings, (decoder, without)),
             **dict.fromkeys(("seeds", "search"), (decoder and method != "auto", without)),
@@ -251,6 +253,7 @@ def finetune(
         config = FinetuneConfig(
             steps=steps,
             batch=BATCH[method] if batch is None else batch,
+            context=context,
             learning_rate=RATES[method] if learning_rate is None else learning_rate,
             dropout=dropout,
             seed=seed,

@@ -31,6 +31,16 @@ Select = Annotated[
     typer.Option(help="Give out the last weights, or the best on validation.", rich_help_panel=OPTIMISER),
 ]
 
+Window = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        help="Tokens of a sequence; memory grows with it.",
+        show_default="2048, or the model's if that is less",
+        rich_help_panel=OPTIMISER,
+    ),
+]
+
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """A table on stdout, the first column and the last if it is prose to the left, figures to the right."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.options import Optimizer, Output, Precision, Quiet, Seed, print_table
+from edgelm.cli.options import Optimizer, Output, Precision, Quiet, Seed, Window, print_table
 
 
 def quantize(
@@ -17,7 +17,8 @@ def quantize(
         bool, typer.Option("--qat", help="Let the model learn as what the format leaves of it.")
     ] = False,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 100,
-    batch: Annotated[int, typer.Option(help="Sequences of the model's context a step.")] = 8,
+    batch: Annotated[int, typer.Option(help="Sequences a step.")] = 8,
+    context: Window = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.0001,
     optimizer: Optimizer = "adamw",
     seed: Seed = 0,
@@ -48,7 +49,9 @@ def quantize(
         seed=seed,
         precision=precision,
     )
-    found = finish(model, output, to, text=text, config=config, progress=Progress(quiet=quiet))
+    found = finish(
+        model, output, to, text=text, config=config, context=context, progress=Progress(quiet=quiet)
+    )
     before, after = found["before"], found["after"]
     rows = [["float32", "0", "1.000", f"{before['bits_per_byte_before']:.4f}"]]
     for what, one in ((to, before), (f"{to}, finished", after)):

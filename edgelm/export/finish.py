@@ -24,7 +24,9 @@ from edgelm.export.grid import Grid
 from edgelm.export.importance import TOKENS, calibration_texts, measure
 from edgelm.export.verify import compare, get_bound
 from edgelm.extras import require
+from edgelm.finetune.config import windows
 from edgelm.model.card import reserved_by, table
+from edgelm.model.config import read_config
 from edgelm.model.decoder import IGNORE, Decoder, target_weights
 from edgelm.model.directory import load_model, save_model
 from edgelm.model.divergence import divergence
@@ -129,6 +131,7 @@ def finish(
     *,
     text: Path,
     config: TrainConfig,
+    context: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Finish a model directory for the format `name`, such as `gguf:Q4_0`, into `output`.
@@ -136,6 +139,7 @@ def finish(
     Args:
         text: a corpus, or a file or folder of text like that the model is for.
         config: of the training; the weights nearest to the parent on held-out text are given out.
+        context: tokens of a sequence, as `ModelConfig.window` takes them.
 
     Returns:
         `before` and `after`: what `edgelm.export.verify.compare` finds in the file of the parent and in that
@@ -158,7 +162,8 @@ def finish(
     require("gguf", "export")
     require("llama_cpp", "gguf")
     config = replace(config, select="best")
-    tokenizer, inherited = TextTokenizer(model), reserved_by(model)
+    tokenizer, inherited, shape = TextTokenizer(model), reserved_by(model), read_config(model)
+    window = shape.window(context)
 
     def work(partial: Path) -> dict[str, Any]:
         scratch = partial / SCRATCH
@@ -169,13 +174,14 @@ def finish(
         with progress.track(len(weighing), "measuring what weights matter") as step:
             importance = measure(model, weighing, step=step).means
         student = Finishing(parent, Grid(model, kind, importance, scratch))
-        held = HeldOut(chosen_by, tokenizer, parent.config.context)
+        held = HeldOut(chosen_by, tokenizer, window)
         before = student.validate(held)["mean"]
-        progress.say(f"finishing for {name}: {before:.5f} nats from the parent without")
+        said = f"{before:.5f} nats from the parent without{windows(shape, window)}"
+        progress.say(f"finishing for {name}: {said}")
         source = finishing_source(text, learnt, tokenizer, config.seed, scratch / "tokens", progress)
         figures = train(
             student,
-            Packer(source, batch=config.batch, context=parent.config.context, pad=tokenizer.pad),
+            Packer(source, batch=config.batch, context=window, pad=tokenizer.pad),
             config,
             partial,
             progress,
@@ -217,7 +223,13 @@ def finish(
     provenance, _ = artifacts.build(
         output,
         command="quantize",
-        config={"format": name, "imatrix": TOKENS, "inherited": inherited, **config.decisive()},
+        config={
+            "format": name,
+            "imatrix": TOKENS,
+            "inherited": inherited,
+            "context": window,
+            **config.decisive(),
+        },
         inputs=[model, text],
         work=work,
         clean=clean,

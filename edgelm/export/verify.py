@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +143,11 @@ class _Compared:
     largest: np.ndarray
     same: np.ndarray
     nats: np.ndarray
-    bytes: int
-    greedy: float
+    bytes: int = 0
+    greedy: float = 0.0
 
     @classmethod
-    def of(cls, parts: Iterable["_Compared"], greedy: float = 0.0) -> "_Compared":
+    def of(cls, parts: Iterable["_Compared"]) -> "_Compared":
         parts = list(parts)
         return cls(
             np.concatenate([one.divergence for one in parts]),
@@ -156,7 +156,6 @@ class _Compared:
             np.concatenate([one.same for one in parts]),
             np.concatenate([one.nats for one in parts], axis=1),
             sum(one.bytes for one in parts),
-            greedy,
         )
 
     def figures(self) -> dict[str, float]:
@@ -171,26 +170,30 @@ class _Compared:
 
 def _compare(reference: LanguageModel, exported: LanguageModel, documents: Sequence[str]) -> _Compared:
     """Read documents, each from its beginning as far as the context goes, and go on from the first one's."""
-    parts = []
+    parts, size = [], 0
     for text in documents:
         ids = [reference.bos, *reference.tokenize(text)][: min(reference.context, exported.context)]
-        ours, theirs = reference.session().feed(ids), exported.session().feed(ids)
-        p, q = log_softmax(ours), log_softmax(theirs)
-        largest = np.abs(ours - theirs).max(axis=-1)
-        rows = np.arange(len(ids) - 1)
-        parts.append(
-            _Compared(
-                (np.exp(p) * (p - q)).sum(axis=-1),
-                largest / ours.std(axis=-1),
-                largest,
-                p.argmax(axis=-1) == q.argmax(axis=-1),
-                -np.stack([one[rows, ids[1:]] for one in (p, q)]),
-                len(reference.detokenize(ids[1:]).encode("utf-8")),
-                0.0,
-            )
-        )
+        known = 0
+        for ours, theirs in zip(reference.logits(ids), exported.logits(ids), strict=True):
+            parts.append(_compare_logits(ours, theirs, ids[known + 1 : known + len(ours) + 1]))
+            known += len(ours)
+        size += len(reference.detokenize(ids[1:]).encode("utf-8"))
     start = [reference.bos, *reference.tokenize(documents[0])[:16]]
-    return _Compared.of(parts, _common(_continue(reference, start), _continue(exported, start)))
+    greedy = _common(_continue(reference, start), _continue(exported, start))
+    return replace(_Compared.of(parts), bytes=size, greedy=greedy)
+
+
+def _compare_logits(ours: np.ndarray, theirs: np.ndarray, following: Sequence[int]) -> _Compared:
+    """Logits [N, V] of two models, and the tokens that follow; after the last there may be none."""
+    p, q = log_softmax(ours), log_softmax(theirs)
+    largest, rows = np.abs(ours - theirs).max(axis=-1), np.arange(len(following))
+    return _Compared(
+        (np.exp(p) * (p - q)).sum(axis=-1),
+        largest / ours.std(axis=-1),
+        largest,
+        p.argmax(axis=-1) == q.argmax(axis=-1),
+        -np.stack([one[rows, list(following)] for one in (p, q)]),
+    )
 
 
 def check_size(artifact: Path, name: str, config: ModelConfig) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from edgelm.errors import BadInput
+from edgelm.model.config import ModelConfig
 from edgelm.model.decoder import Decoder
 from edgelm.pretrain.config import TrainConfig
 
@@ -25,6 +26,8 @@ class FinetuneConfig(TrainConfig):
     """Share of the tokens that are read as nothing, drawn anew each time."""
     label_smoothing: float = 0.0
     """Share of each target that is spread over all of them."""
+    context: int | None = None
+    """Tokens of a sequence, at most the model's context; by default as `ModelConfig.window` says."""
     patience: int = 0
     """End after so many validations without a better score; 0 never."""
 
@@ -79,3 +82,8 @@ def check_judged(config: FinetuneConfig, judged: bool) -> None:
             f"{option} needs a validation split, and there is none in these languages",
             remedy=f"leave {option} out",
         )
+
+
+def windows(shape: ModelConfig, context: int) -> str:
+    """What to say of sequences that are shorter than the model's context."""
+    return f", in sequences of {context:,} of {shape.context:,} tokens" if context < shape.context else ""

@@ -17,7 +17,7 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import PLAIN, Asking, predict
-from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, prepare, windows
 from edgelm.finetune.examples import ExampleSource, Mixture, answer_item
 from edgelm.finetune.lora import ADAPTER, Lora, add_adapter, save_adapter
 from edgelm.finetune.regime import Mixing, Pair, check_weights, languages_by_task, mix
@@ -83,17 +83,18 @@ def finetune(
     def work(partial: Path) -> dict[str, Any]:
         decoder = load_model(model)
         shape = decoder.config
+        context = shape.window(config.context)
         examples = {task.name: task.examples("train", codes_of[task.name]) for task in tasks}
         held_out = {task.name: task.validation(languages_in(examples[task.name])) for task in tasks}
         check_judged(config, any(held_out.values()))
         count = sum(map(len, examples.values()))
-        progress.say(f"finetuning on {', '.join(examples)}: {count:,} examples")
+        progress.say(f"finetuning on {', '.join(examples)}: {count:,} examples{windows(shape, context)}")
         items: dict[tuple[str, str], list[Item]] = {}
         for task in tasks:
-            own = [part for one in examples[task.name] for part in fitting(task, one, text, shape.context)]
+            own = [part for one in examples[task.name] for part in fitting(task, one, text, context)]
             said = taught(task, own, prompts, config.seed)
             for one, (asked, answer) in zip(own, said, strict=True):
-                item = answer_item(asked, answer, text, shape.context)
+                item = answer_item(asked, answer, text, context)
                 items.setdefault((task.name, one.language), []).append(item)
         codes = sorted({language for _, language in items})
         asking = Asking(native=frozenset(codes)) if prompts == "native" else PLAIN
@@ -101,7 +102,7 @@ def finetune(
         pairs: list[Pair] = []
         if mixing:
             share = 1 - REPLAY_SHARE if replay else 1.0
-            tokens = share * config.steps * config.batch * shape.context
+            tokens = share * config.steps * config.batch * context
             source, pairs = mix(items, mixing, tokens, config.seed)
             show(pairs)
         else:
@@ -121,7 +122,7 @@ def finetune(
             shares = {"examples": 1 - REPLAY_SHARE, "replay": REPLAY_SHARE}
             source = Mixture({"examples": source, "replay": texts}, shares)
             del texts
-        packer = Packer(source, batch=config.batch, context=shape.context, pad=text.pad)
+        packer = Packer(source, batch=config.batch, context=context, pad=text.pad)
         prepare(decoder, config)
         learnt = () if lora and lora.shared_base else text.framing()
         adapted = add_adapter(decoder, lora, config.seed, config.freeze, learnt) if lora else None

@@ -15,7 +15,7 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
-from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, prepare, windows
 from edgelm.finetune.examples import ExampleSource
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
@@ -76,15 +76,16 @@ def finetune_head(
         labeller = with_head(load_model(model, to_write=False), _seen(head, examples), config.seed)
         prepare(labeller, config)
         shape = labeller.config
+        context = shape.window(config.context)
         codes = languages_in(examples)
         held_out = task.validation(codes)
         check_judged(config, bool(held_out))
-        progress.say(f"finetuning a head on {task.name}: {len(examples):,} examples")
-        pieces = [piece for one in examples for piece in parts(text, one, shape.context)]
-        items = [head_item(text, one, head, shape.context) for one in pieces]
-        packer = Packer(
-            ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.pad
-        )
+        said = f"{len(examples):,} examples{windows(shape, context)}"
+        progress.say(f"finetuning a head on {task.name}: {said}")
+        pieces = [piece for one in examples for piece in parts(text, one, context)]
+        items = [head_item(text, one, head, context) for one in pieces]
+        source = ExampleSource(items, config.seed)
+        packer = Packer(source, batch=config.batch, context=context, pad=text.pad)
 
         def scored(one: Labeller) -> dict[str, Any]:
             return score_task(task, held_out, predict(TorchLabeller(one, text), task, held_out))

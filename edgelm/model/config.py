@@ -30,6 +30,10 @@ PLAIN = {
 ROPE = {"rope_type", "type", "rope_theta"}
 
 
+SHORTEST, WINDOW = 32, 2048
+"""Tokens of a sequence in training: least, and most unless more are asked for; some contexts have 131 072."""
+
+
 @dataclass(frozen=True, slots=True)
 class LongRope:
     """How Llama 3.1 stretches the rotary angles for a longer context, by transformers' names."""
@@ -113,6 +117,21 @@ class ModelConfig:
     def rope_divisors(self) -> list[float] | None:
         """What the frequencies of the rotary embedding are divided by [head_dim / 2]; None for nothing."""
         return self.long_rope.divisors(self.head_dim, self.rope_theta) if self.long_rope else None
+
+    def window(self, asked: int | None) -> int:
+        """Tokens of a sequence in training: so many, by default the context or `WINDOW` if that is less.
+
+        Raises:
+            BadInput: the context is shorter.
+        """
+        if asked is None:
+            return min(self.context, WINDOW)
+        if not SHORTEST <= asked <= self.context:
+            raise BadInput(
+                f"--context {asked} is out of range",
+                remedy=f"give between {SHORTEST} and the model's {self.context:,}",
+            )
+        return asked
 
     @property
     def family(self) -> str:

@@ -45,11 +45,13 @@ def save_model(
     artifacts.write_text(directory / "README.md", card)
 
 
-def load_model(directory: Path, *, to_write: bool = True) -> Decoder:
+def load_model(directory: Path, *, to_write: bool = True, mapped: bool = False) -> Decoder:
     """The decoder in a model directory, in float32 on the CPU, in evaluation mode.
 
     Args:
         to_write: it is to continue text, and has to be one that can.
+        mapped: leave weights in the file that are float32 there, mapped into memory; whoever then writes into
+            that file changes the model. For those who only read.
 
     Raises:
         BadInput: a file is missing or damaged, or the weights do not fit `config.json`; or the model reads
@@ -64,7 +66,7 @@ def load_model(directory: Path, *, to_write: bool = True) -> Decoder:
         )
     check_room(config, directory)
     model = Decoder(config)
-    load_weights(model, directory)
+    load_weights(model, directory, in_place=mapped)
     return model.eval()
 
 
@@ -92,8 +94,8 @@ def check_room(config: ModelConfig, directory: Path) -> None:
         raise BadInput(said, file=directory / WEIGHTS, remedy=remedy)
 
 
-def load_weights(model: Decoder, directory: Path) -> None:
-    """Fill a model with the weights of its directory.
+def load_weights(model: Decoder, directory: Path, in_place: bool = False) -> None:
+    """Fill a model with the weights of its directory, or with `in_place` make them its own where they are.
 
     Raises:
         BadInput: they are missing or damaged, or do not fit.
@@ -102,7 +104,7 @@ def load_weights(model: Decoder, directory: Path) -> None:
     if model.config.tied:
         weights.pop("lm_head.weight", None)  # the embedding once more
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(weights, assign=in_place)
     except RuntimeError as error:
         raise BadInput(
             f"does not fit config.json ({str(error).splitlines()[1].strip()})",

@@ -14,11 +14,16 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.progress import Step
 from edgelm.runtime.choices import Ranked, check_choices, check_prompt
 from edgelm.runtime.generation import Generation, Held, common_length, write
-from edgelm.runtime.sampling import Options, log_softmax
+from edgelm.runtime.sampling import Options, log_likelihoods, log_softmax
 from edgelm.tokenizer.special import ChatIds
 
 if TYPE_CHECKING:
     from edgelm.runtime.lookup import Pace
+
+LOGITS = 1 << 24
+"""Most logits of a text held at once: 64 MB."""
+PORTION = 1024
+"""Most of its tokens read at once, as attention may take memory for each of them with all before it."""
 
 
 class Session(Protocol):
@@ -132,8 +137,22 @@ class LanguageModel(ChatIds, ABC):
             raise BadInput(
                 f"{len(ids)} tokens do not fit the context of {self.context}", remedy="shorten the text"
             )
-        logits = self.session().feed(ids[:-1])[len(prompt) - 1 :]
-        return log_softmax(logits)[np.arange(len(continuation)), list(continuation)]
+        found, known = [], 0
+        for logits in self.logits(ids[:-1], len(prompt) - 1):
+            found.append(log_likelihoods(logits, continuation[known : known + len(logits)]))
+            known += len(logits)
+        return np.concatenate(found)
+
+    def logits(self, ids: Sequence[int], start: int = 0) -> Iterator[np.ndarray]:
+        """Of what follows each of `ids[start:]`, float32 [some, vocab_size]: at most `LOGITS` at once."""
+        session, rows = self.session(), max(min(LOGITS // self.vocab_size, PORTION), 1)
+        if len(ids) <= rows:
+            yield session.feed(ids)[start:]
+            return
+        if start:
+            session.feed(ids[:start], last_only=True)
+        for begin in range(start, len(ids), rows):
+            yield session.feed(ids[begin : begin + rows])
 
     def score_choices(self, prompt: Sequence[int], choices: Sequence[Sequence[int]]) -> np.ndarray:
         """Summed log-likelihood in nats of each choice after one prompt, read once: float64 [len(choices)].

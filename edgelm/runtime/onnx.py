@@ -15,6 +15,7 @@ import onnxruntime
 from edgelm.errors import BadInput
 from edgelm.machine import usable_cores
 from edgelm.model.config import ModelConfig, read_config
+from edgelm.runtime.base import LOGITS, PORTION
 from edgelm.runtime.choices import ChoiceTree, Ranked, batches, choice_tree, padded
 from edgelm.runtime.graph_file import AGAIN, GRAPHS, external_files, find_graph, quantises_activations
 from edgelm.runtime.onnx_shared import SharedOnnxModel, SharedOnnxSession, shares_cache
@@ -23,7 +24,8 @@ from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
 
 Past = dict[str, np.ndarray]
-LOGITS = 16_000_000  # held in memory at once: the graph answers with those of every token it reads
+MAPPED = ("session.use_memory_mapped_ort_model", "session.use_ort_model_bytes_for_initializers")
+"""Entries that leave weights in the file, mapped into memory; those outside a graph always are."""
 COPIES = 256_000_000  # bytes of a prompt's cache, copied for each path of its choices
 
 
@@ -43,6 +45,9 @@ def open_graph(
     cores = usable_cores()  # of which ONNX Runtime knows nothing: its own choice is the machine's
     options.intra_op_num_threads = threads or (cores if cores < (os.cpu_count() or 1) else 0)
     options.log_severity_level = 4  # what fails is raised
+    if path.suffix == ".ort":
+        for entry in MAPPED:
+            options.add_session_config_entry(entry, "1")
     try:
         engine = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"], enable_fallback=0
@@ -182,12 +187,21 @@ class OnnxSession:
     def __init__(self, engine: onnxruntime.InferenceSession, config: ModelConfig):
         self.engine = engine
         self.wanted = {one.name for one in engine.get_inputs()}
-        self.names = [one.name for one in engine.get_outputs()]
         empty = np.zeros((1, config.kv_heads, 0, config.head_dim), dtype=np.float32)
         self.past = {name: empty for name in self.wanted if name.startswith("past_key_values")}
-        self.length = 0
+        self.presents = [name.replace("past_key_values", "present") for name in self.past]
+        self.length, self.vocab_size = 0, config.vocab_size
 
     def feed(self, ids: Sequence[int], last_only: bool = False) -> np.ndarray:
+        if last_only and (len(ids) > PORTION or len(ids) * self.vocab_size > LOGITS):
+            for begin in range(0, len(ids) - 1, PORTION):
+                self._read(ids[begin : min(begin + PORTION, len(ids) - 1)], logits=False)
+            ids = ids[-1:]
+        logits = self._read(ids)
+        return logits[-1:] if last_only else logits
+
+    def _read(self, ids: Sequence[int], logits: bool = True) -> np.ndarray:
+        """Logits [len(ids), vocab_size], or none, for which the head is not computed."""
         end = self.length + len(ids)
         inputs = {
             "input_ids": np.asarray([ids], dtype=np.int64),
@@ -195,14 +209,18 @@ class OnnxSession:
             "position_ids": np.arange(self.length, end, dtype=np.int64)[None],
             **self.past,
         }
-        outputs = self.engine.run(
-            None, {name: value for name, value in inputs.items() if name in self.wanted}
+        options = None  # they cost time
+        if not logits:
+            options = onnxruntime.RunOptions()
+            options.only_execute_path_to_fetches = True
+        found = self.engine.run(
+            [*self.presents, *["logits"] * logits],
+            {name: value for name, value in inputs.items() if name in self.wanted},
+            options,
         )
-        named = dict(zip(self.names, outputs, strict=True))
-        self.past = {name: named[name.replace("past_key_values", "present")] for name in self.past}
+        self.past = dict(zip(self.past, found, strict=False))
         self.length = end
-        logits: np.ndarray = named["logits"][0]
-        return logits[-1:] if last_only else logits
+        return found[-1][0] if logits else np.empty(0)
 
     def rewind(self, length: int) -> None:
         self.past = {name: value[:, :, :length] for name, value in self.past.items()}

@@ -1,9 +1,12 @@
 """ONNX graphs that keep their key-value cache in place, as those that onnxruntime-genai's builder writes.
 
 Such a graph attends with GroupQueryAttention, which writes what is new behind what is there and counts the
-positions itself. Past and present are one buffer, of the context's length, so that no token copies it.
+positions itself. Past and present are one buffer, so that no token copies it. As the contexts of some models
+would take gigabytes, it has room for a part at first, and for twice as much whenever that is full.
 """
 
+import ctypes
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +14,12 @@ import onnxruntime
 
 from edgelm.errors import BadInput
 from edgelm.model.config import ModelConfig
+from edgelm.runtime.base import PORTION
 from edgelm.runtime.tokenized import TokenizedModel
 from edgelm.tokenizer.text import TextTokenizer
+
+ROOM = 1024
+"""Tokens that a cache has room for at first."""
 
 
 class SharedOnnxModel(TokenizedModel):
@@ -39,13 +46,10 @@ class SharedOnnxSession:
 
     def __init__(self, engine: onnxruntime.InferenceSession, config: ModelConfig):
         self.engine, self.config, self.length = engine, config, 0
-        shape = (1, config.kv_heads, config.context, config.head_dim)
-        new = onnxruntime.OrtValue.ortvalue_from_shape_and_type  # memory is taken as the cache fills
-        self.caches = {name: new(shape, np.float32) for name in cache_names(engine)}
-        self.seen = np.ones((1, config.context), dtype=np.int64)
+        self.caches: dict[str, onnxruntime.OrtValue] = {}
         self.token = np.zeros((1, 1), dtype=np.int64)
         self.logits = np.empty((1, 1, config.vocab_size), dtype=np.float32)
-        self.step = self._bind(self.token, self.logits)
+        self._make_room(min(ROOM, config.context))
 
     def feed(self, ids: Sequence[int], last_only: bool = False) -> np.ndarray:
         if self.length + len(ids) > self.config.context:
@@ -53,8 +57,11 @@ class SharedOnnxSession:
                 f"{self.length + len(ids)} tokens do not fit the context of {self.config.context}",
                 remedy="shorten the text",
             )
-        if last_only and len(ids) > 1:
-            self._read(ids[:-1], None)
+        while self.room < self.length + len(ids):
+            self._make_room(min(2 * self.room, self.config.context))
+        if last_only:
+            for begin in range(0, len(ids) - 1, PORTION):
+                self._read(ids[begin : min(begin + PORTION, len(ids) - 1)], None)
             ids = ids[-1:]
         if len(ids) == 1:
             self.token[0, 0] = ids[0]
@@ -66,6 +73,18 @@ class SharedOnnxSession:
 
     def rewind(self, length: int) -> None:
         self.length = length
+
+    def _make_room(self, room: int) -> None:
+        """Caches for so many tokens, with what is in those there are."""
+        self.room, self.seen = room, np.ones((1, room), dtype=np.int64)
+        for name in cache_names(self.engine):
+            new = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                (1, self.config.kv_heads, room, self.config.head_dim), np.float32
+            )
+            if old := self.caches.get(name):
+                _values(new)[:, :, : self.length] = _values(old)[:, :, : self.length]
+            self.caches[name] = new
+        self.step = self._bind(self.token, self.logits)
 
     def _read(self, ids: Sequence[int], logits: np.ndarray | None) -> None:
         tokens = np.array([ids], dtype=np.int64)  # only its address is bound
@@ -96,6 +115,14 @@ class SharedOnnxSession:
                 remedy="export the model again",
             ) from None
         self.length += count
+
+
+def _values(cache: onnxruntime.OrtValue) -> np.ndarray:
+    """The numbers of a cache, where they are."""
+    shape = cache.shape()
+    return np.ctypeslib.as_array((ctypes.c_float * math.prod(shape)).from_address(cache.data_ptr())).reshape(
+        shape
+    )
 
 
 def cache_names(engine: onnxruntime.InferenceSession) -> list[str]:

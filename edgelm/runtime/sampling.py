@@ -12,6 +12,8 @@ from edgelm.errors import BadInput
 MAX_TOKENS = 4096
 MAX_LOGPROBS = 20
 MAX_STOPS, MAX_STOP_BYTES = 16, 1000
+SLICE = 1 << 20
+"""Logits whose logarithms are taken at once."""
 NUCLEUS = 256
 """Tokens that are sorted at first; the likeliest that together have `top_p` are seldom more."""
 
@@ -137,6 +139,16 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities along the last axis, float32."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def log_likelihoods(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    """Of a token after each row of logits [N, vocab_size], float32 [N]; takes memory for a few rows only."""
+    rows = max(SLICE // logits.shape[1], 1)
+    found = np.empty(len(logits), dtype=np.float32)
+    for start in range(0, len(logits), rows):
+        scores = log_softmax(logits[start : start + rows])
+        found[start : start + rows] = scores[np.arange(len(scores)), list(tokens[start : start + rows])]
+    return found
 
 
 def token_score(logits: np.ndarray, token: int, top: int) -> TokenScore:

@@ -29,7 +29,7 @@ class TorchModel(TokenizedModel):
     def open(cls, directory: Path, threads: int | None = None) -> "TorchModel":
         if threads:
             torch.set_num_threads(threads)
-        model, tokenizer = load_model(directory), TextTokenizer(directory)
+        model, tokenizer = load_model(directory, mapped=True), TextTokenizer(directory)
         tokenizer.check_fits(model.config.vocab_size, directory)
         return cls(model, tokenizer)
 

@@ -44,3 +44,31 @@ def test_exported_pruned(tmp_path: Path, edgelm: Run, model_dir: Path) -> None:
     code, said, err = edgelm(*given, "--text", folder, "-o", tmp_path / "little", "-q")
     assert (code, err.count("\n")) == (0, 1)
     assert err.startswith("edgelm: warning: other text in xho, zul is cut into other tokens")
+
+
+def test_what_an_adapter_or_a_head_cannot_use_is_refused(
+    tmp_path: Path, edgelm: Run, tiny_model_dir: Path
+) -> None:
+    from edgelm.model.directory import load_model
+    from edgelm.model.head_config import HeadConfig
+    from edgelm.model.heads import save_labeller, with_head
+
+    head, linear = tmp_path / "head", tmp_path / "linear"
+    head.mkdir()
+    labels = HeadConfig("sequence", ("a", "b"), False)
+    save_labeller(with_head(load_model(tiny_model_dir), labels, 0), tiny_model_dir, head, "A head.\n")
+    linear.mkdir()
+    (linear / "config.json").write_text(json.dumps({"model_type": "edgelm-linear"}), encoding="utf-8")
+    for model, to, option, need in (
+        (tiny_model_dir, ["lora:F16", "gguf:Q8_0"], "languages", "with lora:F16"),
+        (tiny_model_dir, ["lora:F16"], "text", "with lora:F16 alone"),
+        (head, ["onnx:fp32"], "languages", "with a model that labels"),
+        (head, ["onnx:fp32"], "text", "with a model that labels"),
+        (linear, ["onnx:fp32"], "languages", "with a model that labels"),
+    ):
+        given = [word for name in to for word in ("--to", name)]
+        value = "zul" if option == "languages" else "none"
+        code, _, err = edgelm("export", model, *given, f"--{option}", value, "-o", tmp_path / "out", "-q")
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"--{option} does nothing {need}. Leave it out." in err, (model.name, to, err)
+    assert not (tmp_path / "out").exists()

@@ -166,8 +166,14 @@ def test_a_folder_of_text_does_instead_of_a_corpus(tmp_path: Path, model_dir: Pa
     assert [len(part) for part in parts] == [4, 4, 42]
     assert len(set().union(*parts)) == 50  # none in two of them
     config = replace(CONFIG, steps=1, batch=1)
-    found = finish(model_dir, tmp_path / "out", "gguf:Q4_0", text=tmp_path / "text", config=config)
+    found = finish(
+        model_dir, tmp_path / "out", "gguf:Q4_0", text=tmp_path / "text", config=config, context=64
+    )
     assert set(found["after"]["languages"]) == {"zul", "xho"}
+    metrics = (tmp_path / "out" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(metrics[-1])["tokens"] == 64
+    with pytest.raises(BadInput, match=r"--context 9999 is out of range"):
+        finish(model_dir, tmp_path / "no", KIND, text=tmp_path / "text", config=config, context=9999)
     (tmp_path / "short.txt").write_text("Molo.", encoding="utf-8")
     with pytest.raises(BadInput, match=r"short.txt: has too little text to hold some out"):
         finish(model_dir, tmp_path / "none", "gguf:Q4_0", text=tmp_path / "short.txt", config=config)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgelm.errors import BadInput
-from edgelm.runtime import LanguageModel, load
+from edgelm.runtime import LanguageModel, load, onnx_shared
 from edgelm.runtime.onnx_shared import SharedOnnxModel, SharedOnnxSession
 from edgelm.runtime.sampling import log_softmax
 
@@ -136,6 +136,37 @@ def test_no_token_copies_the_cache(exact: SharedOnnxModel) -> None:
         zip([one.name for one in exact.engine.get_outputs()], session.step.get_outputs(), strict=False)
     )
     assert {one.data_ptr() for one in bound.values()} >= set(places.values())
+
+
+def test_room_grows_with_the_text(exact: SharedOnnxModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ids_of(exact, exact.context)
+    whole = exact.session().feed(ids)
+    monkeypatch.setattr(onnx_shared, "ROOM", 8)
+    monkeypatch.setattr(onnx_shared, "PORTION", 10)
+    session = exact.session()
+    found, rooms = [], []
+    for begin, end in ((0, 3), (3, 8), (8, 9), (9, 10), (10, 40), (40, 41), (41, exact.context - 1)):
+        found.append(session.feed(ids[begin:end]))
+        rooms.append({one.shape()[2] for one in session.caches.values()})
+    assert rooms == [{8}, {8}, {16}, {16}, {64}, {64}, {exact.context}]
+    close(np.concatenate(found), whole[:-1])
+    close(session.feed(ids[-1:]), whole[-1:])
+    session.rewind(20)
+    close(session.feed(ids[20:60], last_only=True), whole[59:60])
+    close(exact.session().feed(ids, last_only=True), whole[-1:])
+
+
+def test_a_long_context_takes_no_memory_before_it_is_used(tmp_path: Path, genai_dir: Path) -> None:
+    folder = Path(shutil.copytree(genai_dir / "onnx" / "int4", tmp_path / "long"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 131_072}))
+    model = load(folder)
+    session = model.session()
+    session.feed(ids_of(model, 50))
+    assert model.context == 131_072
+    assert isinstance(session, SharedOnnxSession)
+    assert {one.shape()[2] for one in session.caches.values()} == {onnx_shared.ROOM}
+    assert session.seen.shape == (1, onnx_shared.ROOM)
 
 
 def test_branches(exact: SharedOnnxModel) -> None:
