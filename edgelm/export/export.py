@@ -121,7 +121,7 @@ def export(
             for name in formats:
                 try:
                     artifact = partial / artifact_name(name)
-                    _write(source, partial, name, importance)
+                    write_format(source, partial, name, importance)
                     check_size(artifact, name, reference.model.config)
                     figures[name] = verify(reference, source, artifact, name, languages)
                     if larger := _fallen_back(artifact, name):
@@ -135,7 +135,7 @@ def export(
         if languages and written:
             whole = partial / ".scratch" / "whole"
             whole.mkdir()
-            _write(model, whole, written[0], importance={})
+            write_format(model, whole, written[0], importance={})
             names = [folder / artifact_name(written[0]) for folder in (whole, partial)]
             artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speed(names)})
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
@@ -164,8 +164,8 @@ def _fallen_back(artifact: Path, name: str) -> dict[str, str]:
     return {tensor: own for tensor, (own, _) in found.items()}
 
 
-def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:
-    """Write one format; what it is quantised from is made once and kept in `.scratch`."""
+def write_format(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:
+    """Write `artifact_name(name)`; what it is quantised from is made once and kept in `.scratch`."""
     family, kind = name.split(":")
     scratch = partial / ".scratch"
     scratch.mkdir(exist_ok=True)

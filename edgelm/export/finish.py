@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edgelm import artifacts
-from edgelm.errors import BadInput
-from edgelm.export.export import EXACT
+from edgelm.export.export import artifact_name, check_packages, write_format
 from edgelm.export.finishing_data import finishing_source, finishing_texts
-from edgelm.export.gguf import quantize_gguf, write_gguf
-from edgelm.export.grid import Grid
+from edgelm.export.foreign import check_gguf
+from edgelm.export.grid import Grid, check_format, is_weighed, make_grid
 from edgelm.export.importance import TOKENS, calibration_texts, measure
+from edgelm.export.onnx_genai import check_tied
 from edgelm.export.verify import compare, get_bound
-from edgelm.extras import require
 from edgelm.model.card import reserved_by, table
 from edgelm.model.decoder import IGNORE, Decoder, target_weights
 from edgelm.model.directory import load_model, save_model
@@ -146,17 +146,18 @@ def finish(
 
     Raises:
         BadInput: the format has nothing to win back, or `model` or `text` is missing or damaged.
-        MissingExtra: llama-cpp-python is not installed.
+        MissingExtra: what writes or runs the format is not installed.
     """
     progress = progress or Progress(silent=True)
     get_bound(name)
-    kind = name.removeprefix("gguf:")
-    if name in EXACT or not name.startswith("gguf:"):
-        raise BadInput(
-            f"{name} is no format that a model is finished for", remedy="choose a GGUF of few bits: gguf:Q4_0"
-        )
-    require("gguf", "export")
-    require("llama_cpp", "gguf")
+    check_format(name)
+    check_packages([name])
+    family, kind = name.split(":")
+    if family == "gguf":
+        check_gguf(model, [kind])
+    else:
+        check_tied(model, kind)
+    weighed = is_weighed(name)
     config = replace(config, select="best")
     tokenizer, inherited = TextTokenizer(model), reserved_by(model)
 
@@ -165,10 +166,12 @@ def finish(
         scratch.mkdir(exist_ok=True)
         parent = load_model(model)
         chosen_by, told_on, learnt = finishing_texts(text)
-        weighing = learnt or calibration_texts(text)
-        with progress.track(len(weighing), "measuring what weights matter") as step:
-            importance = measure(model, weighing, step=step).means
-        student = Finishing(parent, Grid(model, kind, importance, scratch))
+        importance: dict[str, np.ndarray] = {}
+        if weighed:
+            weighing = learnt or calibration_texts(text)
+            with progress.track(len(weighing), "measuring what weights matter") as step:
+                importance = measure(model, weighing, step=step).means
+        student = Finishing(parent, make_grid(name, model, importance, scratch))
         held = HeldOut(chosen_by, tokenizer, parent.config.context)
         before = student.validate(held)["mean"]
         progress.say(f"finishing for {name}: {before:.5f} nats from the parent without")
@@ -190,10 +193,11 @@ def finish(
         del source  # some systems keep a memory-mapped file from being removed
 
         def told(directory: Path) -> dict[str, Any]:
-            file = scratch / f"model-{kind}.gguf"
-            write_gguf(directory, scratch / "float32.gguf", "F32")
-            quantize_gguf(scratch / "float32.gguf", file, kind, importance)
-            with contextlib.closing(load(file)) as exported:
+            folder = scratch / "written"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            write_format(directory, folder, name, importance)
+            with contextlib.closing(load(folder / artifact_name(name))) as exported:
                 return compare(TorchModel(parent, tokenizer), exported, told_on)
 
         progress.say("comparing both files with the parent")
@@ -217,7 +221,12 @@ def finish(
     provenance, _ = artifacts.build(
         output,
         command="quantize",
-        config={"format": name, "imatrix": TOKENS, "inherited": inherited, **config.decisive()},
+        config={
+            "format": name,
+            "imatrix": TOKENS if weighed else 0,
+            "inherited": inherited,
+            **config.decisive(),
+        },
         inputs=[model, text],
         work=work,
         clean=clean,
