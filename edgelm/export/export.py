@@ -66,8 +66,8 @@ def export(
     """Export a model directory to `formats` into `output`; returns the verification of each.
 
     Args:
-        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`): a corpus,
-            a file or folder of text, `sample` for the embedded one, or `none`.
+        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`) and ONNX int8 is
+            levelled by: a corpus, a file or folder of text, `sample` for the embedded one, or `none`.
         languages: drop the tokens that these do not use in `text`, which is then a corpus or files; writes
             `pruning.json` (`edgelm.export.prune`).
         keep_going: leave out a format that fails, with `failed` in place of its figures, rather than end.
@@ -86,6 +86,7 @@ def export(
     limits = {name: asdict(get_bound(name)) for name in formats}
     few_bits = any(name.startswith("gguf:") and name not in EXACT for name in formats)
     weighed = text != "none" and few_bits and compiled() is not None  # the gguf package weighs nothing
+    levelled = text != "none" and any(name.endswith(":int8") for name in formats)
     if text == "none" and (poor := [name for name in formats if name in WEIGHED]):
         raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --text none out")
     given = [] if text in ("sample", "none") else [Path(text)]
@@ -109,12 +110,13 @@ def export(
             pruning = prune(model, training_texts(given[0], languages), source, held_out(given[0], languages))
         reference = TorchModel.open(source)
         importance: dict[str, np.ndarray] = {}
-        if weighed:
+        if weighed or levelled:
             texts = calibration_texts(given[0] if given else None)
             texts = {code: own for code, own in texts.items() if not languages or code in languages}
             with progress.track(len(texts), "measuring what weights matter") as step:
                 found = measure(source, texts, step=step)
-            write_importance(found, partial / IMATRIX)
+            if weighed:
+                write_importance(found, partial / IMATRIX)
             importance = found.means
         figures = {}
         with progress.track(len(formats), "exporting and verifying") as step:
@@ -148,10 +150,11 @@ def export(
         config={
             "formats": limits,
             "imatrix": TOKENS if weighed else 0,
+            **({"levelled": TOKENS} if levelled else {}),
             "languages": list(languages),
             **({"keep_going": True} if keep_going else {}),
         },
-        inputs=[model, *(given if weighed or languages else [])],
+        inputs=[model, *(given if weighed or levelled or languages else [])],
         work=work,
     )
     return provenance["results"]
@@ -180,7 +183,7 @@ def write_format(model: Path, partial: Path, name: str, importance: Mapping[str,
     else:
         from edgelm.export.onnx import write_kind, write_ort
 
-        source = write_kind(model, scratch, kind)
+        source = write_kind(model, scratch, kind, importance)
         if family == "ort":
             write_ort(source, artifact)
         else:
