@@ -3,7 +3,8 @@
 It reads text beside its parent, the model as it was, and learns to predict what the parent predicts, while
 its weights are those that the format can hold. Rounding has no useful gradient, so what is learnt is added to
 weights that are kept unrounded (the straight-through estimator, Bengio et al., 2013). What is written are the
-rounded ones: `edgelm export` to the same format finds them where it would round them to.
+rounded ones, which `edgelm export` to the same format finds where it would round them to, or the unrounded,
+where it would not.
 """
 
 import contextlib
@@ -41,6 +42,8 @@ from edgelm.tokenizer.text import TextTokenizer
 REFRESH = 8
 """Steps between two roundings: between them a weight keeps the error that it was last rounded by."""
 VALIDATIONS = 5
+MOVED = 1.02
+"""Times the divergence, from which on weights that were rounded once more have moved."""
 FIGURES, SCRATCH, OFFSET = "finishing.json", ".scratch", "offset"
 
 
@@ -115,10 +118,24 @@ class Finishing(Decoder):
         self.dtype = dtype
         return {**found, "mean": round(sum(found.values()) / len(found), 6)}
 
-    def decoder(self) -> Decoder:
-        """The rounded weights as a plain decoder."""
+    @torch.no_grad()
+    def decoder(self, held: HeldOut) -> Decoder:
+        """A plain decoder of the rounded weights or, where rounding them anew moves them, of those behind.
+
+        Kinds of two bits seldom find the scale again that a block was rounded with.
+        """
+        weights, buffers = dict(self.named_parameters()), dict(self.named_buffers())
+        rounded = {name: weight.clone() for name, weight in weights.items()}
+        lost = self.divergences(held)["mean"]
+        for name, again in self.grid(rounded).items():
+            weights[name].copy_(again)
+        moved = self.divergences(held)["mean"] > MOVED * lost
+        for name, weight in weights.items():
+            weight.copy_(rounded[name])
+            if moved and (offset := buffers.get(_offset(name))) is not None:
+                rounded[name] -= offset
         found = Decoder(self.config)
-        found.load_state_dict(dict(self.named_parameters()))
+        found.load_state_dict(rounded)
         return found.eval()
 
 
@@ -203,7 +220,7 @@ def finish(
         progress.say("comparing both files with the parent")
         found: dict[str, Any] = {"before": told(model), "helped": after < before}
         if found["helped"]:
-            save_model(student.decoder(), model, partial, "")
+            save_model(student.decoder(held), model, partial, "")
             found["after"] = told(partial)
             found["helped"] = found["after"]["kl"] < found["before"]["kl"]
         if not found["helped"]:
@@ -248,7 +265,7 @@ def _card(parent: Path, found: dict[str, Any]) -> str:
     kind = found["format"]
     if found["helped"]:
         said = f"Went on learning as what {kind} leaves of it, towards what it predicted in float32 before."
-        then = f"Its weights are those that {kind} holds, so that an export to it changes them no more."
+        then = f"An export to {kind} leaves of its weights those that it learnt with."
     else:
         said, then = f"Finishing for {kind} did not help.", "The weights are as they were."
     header = ["in this format", "KL, nats", "same top token", "bits per byte"]

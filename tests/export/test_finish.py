@@ -22,9 +22,12 @@ from edgelm.export.export import export
 from edgelm.export.finish import Finishing, finish
 from edgelm.export.finishing_data import finishing_texts
 from edgelm.export.grid import LlamaGrid, left_in_blocks
+from edgelm.export.importance import measure
 from edgelm.export.verify import compare
 from edgelm.model.directory import load_model
 from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.validation import HeldOut
+from edgelm.tokenizer.text import TextTokenizer
 
 KIND = "gguf:Q2_K"
 CONFIG = TrainConfig(
@@ -172,7 +175,31 @@ def test_between_roundings_a_weight_keeps_the_error_it_was_rounded_by(
     assert torch.allclose(now[name], again[name], rtol=0, atol=1e-6)
     assert not torch.allclose(again[name], expected[name], rtol=0, atol=1e-4)
     assert torch.equal(now["model.norm.weight"], weights["model.norm.weight"])
-    assert student.decoder().state_dict().keys() == parent.state_dict().keys()
+
+
+@pytest.mark.parametrize(("kind", "rounded"), [("Q4_0", True), ("IQ2_XXS", False)])
+def test_an_export_of_what_is_given_out_is_what_was_trained(
+    tmp_path: Path, model_dir: Path, corpus: Path, kind: str, rounded: bool
+) -> None:
+    """The rounded weights, where they stay; of two bits, whose blocks find other scales, those behind."""
+    parent, texts = load_model(model_dir), finishing_texts(corpus)[0]
+    importance = measure(model_dir, texts, tokens=64).means
+    grid = LlamaGrid(model_dir, kind, importance, tmp_path)
+    student = Finishing(parent, grid)
+    student.refresh()
+    trained = {name: weight.clone() for name, weight in student.named_parameters()}
+    held = HeldOut({"zul": [texts["zul"][0][:100]]}, TextTokenizer(model_dir), parent.config.context)
+    given = dict(student.decoder(held).named_parameters())
+    left, again = grid(given), grid(trained)
+    assert given.keys() == trained.keys()
+    for name, weight in student.named_parameters():
+        assert torch.equal(weight, trained[name])
+        if weight.dim() == 1:
+            continue
+        assert torch.equal(given[name], weight) == rounded, name
+        error = (weight - parent.get_parameter(name)).norm()
+        assert (left[name] - weight).norm() < 0.02 * error, name
+        assert ((again[name] - weight).norm() < 0.02 * error) == rounded, name
 
 
 def test_for_onnx_of_four_bits(
