@@ -42,6 +42,13 @@ def test_a_loud_channel_costs_the_others_little(tmp_path: Path, export_dir: Path
         lost[name] = float((np.exp(exact) * (exact - logarithms(tmp_path / name))).sum(-1).mean())
     assert abs(lost["fp32"]) < 1e-5
     assert lost["levelled"] < 0.4 * lost["as-it-is"]
+    scales = [
+        onnx.numpy_helper.to_array(one)
+        for one in onnx.load(tmp_path / "levelled" / "model.onnx").graph.initializer
+        if one.name.endswith("_scale")
+    ]
+    assert scales
+    assert all(np.isfinite(one).all() for one in scales)
     sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("as-it-is", "levelled")]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
 
