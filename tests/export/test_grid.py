@@ -103,11 +103,13 @@ def test_in_onnx_it_is_what_the_builder_writes(genai_dir: Path, model_dir: Path)
 
 
 def test_rows_that_end_within_a_block() -> None:
-    draw = torch.Generator().manual_seed(0)
+    draw, name = torch.Generator().manual_seed(0), "model.layers.0.mlp.up_proj.weight"
     rows = torch.randn((4, 72), generator=draw)
-    left = left_in_blocks({"model.layers.0.mlp.up_proj.weight": rows})["model.layers.0.mlp.up_proj.weight"]
+    left = left_in_blocks({name: rows})[name]
     assert left.shape == rows.shape
     assert 0 < (left - rows).norm() / rows.norm() < 0.1
+    for row, alone in zip(left, rows, strict=True):  # no block has weights of two rows
+        assert torch.equal(left_in_blocks({name: alone[None]})[name][0], row)
     same = left_in_blocks({"a": torch.full((2, 32), 0.25), "b": torch.zeros(2, 32)})
     assert torch.isfinite(same["a"]).all()
     assert not same["b"].any()
