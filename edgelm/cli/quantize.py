@@ -11,7 +11,7 @@ from edgelm.cli.options import Optimizer, Output, Precision, Quiet, Seed, Window
 def quantize(
     model: Annotated[Path, typer.Argument(help="A model directory.")],
     output: Output,
-    to: Annotated[str, typer.Option(help="The format to finish it for, such as gguf:Q4_0.")],
+    to: Annotated[str, typer.Option(help="The format to finish it for, such as gguf:Q4_0 or onnx:int4.")],
     text: Annotated[Path, typer.Option(help="A corpus, or a folder of text like that it is for.")],
     qat: Annotated[
         bool, typer.Option("--qat", help="Let the model learn as what the format leaves of it.")

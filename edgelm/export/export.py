@@ -66,8 +66,8 @@ def export(
     """Export a model directory to `formats` into `output`; returns the verification of each.
 
     Args:
-        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`): a corpus,
-            a file or folder of text, `sample` for the embedded one, or `none`.
+        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`) and ONNX int8 is
+            levelled by: a corpus, a file or folder of text, `sample` for the embedded one, or `none`.
         languages: drop the tokens that these do not use in `text`, which is then a corpus or files; writes
             `pruning.json` (`edgelm.export.prune`).
         keep_going: leave out a format that fails, with `failed` in place of its figures, rather than end.
@@ -86,6 +86,7 @@ def export(
     limits = {name: asdict(get_bound(name)) for name in formats}
     few_bits = any(name.startswith("gguf:") and name not in EXACT for name in formats)
     weighed = text != "none" and few_bits and compiled() is not None  # the gguf package weighs nothing
+    levelled = text != "none" and any(name.endswith(":int8") for name in formats)
     if text == "none" and (poor := [name for name in formats if name in WEIGHED]):
         raise BadInput(f"{poor[0]} needs an importance matrix", remedy="leave --text none out")
     given = [] if text in ("sample", "none") else [Path(text)]
@@ -109,19 +110,20 @@ def export(
             pruning = prune(model, training_texts(given[0], languages), source, held_out(given[0], languages))
         reference = TorchModel.open(source)
         importance: dict[str, np.ndarray] = {}
-        if weighed:
+        if weighed or levelled:
             texts = calibration_texts(given[0] if given else None)
             texts = {code: own for code, own in texts.items() if not languages or code in languages}
             with progress.track(len(texts), "measuring what weights matter") as step:
                 found = measure(source, texts, step=step)
-            write_importance(found, partial / IMATRIX)
+            if weighed:
+                write_importance(found, partial / IMATRIX)
             importance = found.means
         figures = {}
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
                 try:
                     artifact = partial / artifact_name(name)
-                    _write(source, partial, name, importance)
+                    write_format(source, partial, name, importance)
                     check_size(artifact, name, reference.model.config)
                     figures[name] = verify(reference, source, artifact, name, languages)
                     if larger := _fallen_back(artifact, name):
@@ -135,7 +137,7 @@ def export(
         if languages and written:
             whole = partial / ".scratch" / "whole"
             whole.mkdir()
-            _write(model, whole, written[0], importance={})
+            write_format(model, whole, written[0], importance={})
             names = [folder / artifact_name(written[0]) for folder in (whole, partial)]
             artifacts.write_json(partial / PRUNING, {**pruning, "tokens_per_second": decode_speed(names)})
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
@@ -148,10 +150,11 @@ def export(
         config={
             "formats": limits,
             "imatrix": TOKENS if weighed else 0,
+            **({"levelled": TOKENS} if levelled else {}),
             "languages": list(languages),
             **({"keep_going": True} if keep_going else {}),
         },
-        inputs=[model, *(given if weighed or languages else [])],
+        inputs=[model, *(given if weighed or levelled or languages else [])],
         work=work,
     )
     return provenance["results"]
@@ -164,8 +167,8 @@ def _fallen_back(artifact: Path, name: str) -> dict[str, str]:
     return {tensor: own for tensor, (own, _) in found.items()}
 
 
-def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:
-    """Write one format; what it is quantised from is made once and kept in `.scratch`."""
+def write_format(model: Path, partial: Path, name: str, importance: Mapping[str, np.ndarray]) -> None:
+    """Write `artifact_name(name)`; what it is quantised from is made once and kept in `.scratch`."""
     family, kind = name.split(":")
     scratch = partial / ".scratch"
     scratch.mkdir(exist_ok=True)
@@ -180,7 +183,7 @@ def _write(model: Path, partial: Path, name: str, importance: Mapping[str, np.nd
     else:
         from edgelm.export.onnx import write_kind, write_ort
 
-        source = write_kind(model, scratch, kind)
+        source = write_kind(model, scratch, kind, importance)
         if family == "ort":
             write_ort(source, artifact)
         else:

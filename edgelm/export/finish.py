@@ -3,7 +3,8 @@
 It reads text beside its parent, the model as it was, and learns to predict what the parent predicts, while
 its weights are those that the format can hold. Rounding has no useful gradient, so what is learnt is added to
 weights that are kept unrounded (the straight-through estimator, Bengio et al., 2013). What is written are the
-rounded ones: `edgelm export` to the same format finds them where it would round them to.
+rounded ones, which `edgelm export` to the same format finds where it would round them to, or the unrounded,
+where it would not.
 """
 
 import contextlib
@@ -12,18 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edgelm import artifacts
-from edgelm.errors import BadInput
-from edgelm.export.export import EXACT
+from edgelm.export.export import artifact_name, check_packages, write_format
 from edgelm.export.finishing_data import finishing_source, finishing_texts
-from edgelm.export.gguf import quantize_gguf, write_gguf
-from edgelm.export.grid import Grid
+from edgelm.export.foreign import check_gguf
+from edgelm.export.grid import Grid, check_format, is_weighed, make_grid
 from edgelm.export.importance import TOKENS, calibration_texts, measure
+from edgelm.export.onnx_genai import check_tied
 from edgelm.export.verify import compare, get_bound
-from edgelm.extras import require
 from edgelm.finetune.config import windows
 from edgelm.model.card import reserved_by, table
 from edgelm.model.config import read_config
@@ -43,6 +44,8 @@ from edgelm.tokenizer.text import TextTokenizer
 REFRESH = 8
 """Steps between two roundings: between them a weight keeps the error that it was last rounded by."""
 VALIDATIONS = 5
+MOVED = 1.02
+"""Times the divergence, from which on weights that were rounded once more have moved."""
 FIGURES, SCRATCH, OFFSET = "finishing.json", ".scratch", "offset"
 
 
@@ -117,10 +120,24 @@ class Finishing(Decoder):
         self.dtype = dtype
         return {**found, "mean": round(sum(found.values()) / len(found), 6)}
 
-    def decoder(self) -> Decoder:
-        """The rounded weights as a plain decoder."""
+    @torch.no_grad()
+    def decoder(self, held: HeldOut) -> Decoder:
+        """A plain decoder of the rounded weights or, where rounding them anew moves them, of those behind.
+
+        Kinds of two bits seldom find the scale again that a block was rounded with.
+        """
+        weights, buffers = dict(self.named_parameters()), dict(self.named_buffers())
+        rounded = {name: weight.clone() for name, weight in weights.items()}
+        lost = self.divergences(held)["mean"]
+        for name, again in self.grid(rounded).items():
+            weights[name].copy_(again)
+        moved = self.divergences(held)["mean"] > MOVED * lost
+        for name, weight in weights.items():
+            weight.copy_(rounded[name])
+            if moved and (offset := buffers.get(_offset(name))) is not None:
+                rounded[name] -= offset
         found = Decoder(self.config)
-        found.load_state_dict(dict(self.named_parameters()))
+        found.load_state_dict(rounded)
         return found.eval()
 
 
@@ -150,17 +167,18 @@ def finish(
 
     Raises:
         BadInput: the format has nothing to win back, or `model` or `text` is missing or damaged.
-        MissingExtra: llama-cpp-python is not installed.
+        MissingExtra: what writes or runs the format is not installed.
     """
     progress = progress or Progress(silent=True)
     get_bound(name)
-    kind = name.removeprefix("gguf:")
-    if name in EXACT or not name.startswith("gguf:"):
-        raise BadInput(
-            f"{name} is no format that a model is finished for", remedy="choose a GGUF of few bits: gguf:Q4_0"
-        )
-    require("gguf", "export")
-    require("llama_cpp", "gguf")
+    check_format(name)
+    check_packages([name])
+    family, kind = name.split(":")
+    if family == "gguf":
+        check_gguf(model, [kind])
+    else:
+        check_tied(model, kind)
+    weighed = is_weighed(name)
     config = replace(config, select="best")
     tokenizer, inherited, shape = TextTokenizer(model), reserved_by(model), read_config(model)
     window = shape.window(context)
@@ -170,10 +188,12 @@ def finish(
         scratch.mkdir(exist_ok=True)
         parent = load_model(model)
         chosen_by, told_on, learnt = finishing_texts(text)
-        weighing = learnt or calibration_texts(text)
-        with progress.track(len(weighing), "measuring what weights matter") as step:
-            importance = measure(model, weighing, step=step).means
-        student = Finishing(parent, Grid(model, kind, importance, scratch))
+        importance: dict[str, np.ndarray] = {}
+        if weighed:
+            weighing = learnt or calibration_texts(text)
+            with progress.track(len(weighing), "measuring what weights matter") as step:
+                importance = measure(model, weighing, step=step).means
+        student = Finishing(parent, make_grid(name, model, importance, scratch))
         held = HeldOut(chosen_by, tokenizer, window)
         before = student.validate(held)["mean"]
         said = f"{before:.5f} nats from the parent without{windows(shape, window)}"
@@ -196,16 +216,17 @@ def finish(
         del source  # some systems keep a memory-mapped file from being removed
 
         def told(directory: Path) -> dict[str, Any]:
-            file = scratch / f"model-{kind}.gguf"
-            write_gguf(directory, scratch / "float32.gguf", "F32")
-            quantize_gguf(scratch / "float32.gguf", file, kind, importance)
-            with contextlib.closing(load(file)) as exported:
+            folder = scratch / "written"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            write_format(directory, folder, name, importance)
+            with contextlib.closing(load(folder / artifact_name(name))) as exported:
                 return compare(TorchModel(parent, tokenizer), exported, told_on)
 
         progress.say("comparing both files with the parent")
         found: dict[str, Any] = {"before": told(model), "helped": after < before}
         if found["helped"]:
-            save_model(student.decoder(), model, partial, "")
+            save_model(student.decoder(held), model, partial, "")
             found["after"] = told(partial)
             found["helped"] = found["after"]["kl"] < found["before"]["kl"]
         if not found["helped"]:
@@ -225,7 +246,7 @@ def finish(
         command="quantize",
         config={
             "format": name,
-            "imatrix": TOKENS,
+            "imatrix": TOKENS if weighed else 0,
             "inherited": inherited,
             "context": window,
             **config.decisive(),
@@ -251,7 +272,7 @@ def _card(parent: Path, found: dict[str, Any]) -> str:
     kind = found["format"]
     if found["helped"]:
         said = f"Went on learning as what {kind} leaves of it, towards what it predicted in float32 before."
-        then = f"Its weights are those that {kind} holds, so that an export to it changes them no more."
+        then = f"An export to {kind} leaves of its weights those that it learnt with."
     else:
         said, then = f"Finishing for {kind} did not help.", "The weights are as they were."
     header = ["in this format", "KL, nats", "same top token", "bits per byte"]

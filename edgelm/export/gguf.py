@@ -68,13 +68,17 @@ def write_gguf(model: Path, path: Path, kind: str) -> None:
         if values.ndim == 1:
             writer.add_tensor(name, values)
         else:
-            own = gguf.GGMLQuantizationType["Q8_0" if name in HEADS and kind not in ALIKE else kind]
-            if values.shape[1] % gguf.GGML_QUANT_SIZES[own][0]:
-                own = gguf.GGMLQuantizationType.F16
+            own = package_type(gguf, name, values.shape[1], kind)
             writer.add_tensor(name, gguf.quantize(values, own), raw_dtype=own)
     if divisors := config.rope_divisors:
         writer.add_tensor("rope_freqs.weight", np.array(divisors, dtype=np.float32))
     finish(writer, path)
+
+
+def package_type(gguf: Any, name: str, columns: int, kind: str) -> Any:
+    """The type that `write_gguf` gives a matrix, by its name in the file."""
+    own = gguf.GGMLQuantizationType["Q8_0" if name in HEADS and kind not in ALIKE else kind]
+    return gguf.GGMLQuantizationType.F16 if columns % gguf.GGML_QUANT_SIZES[own][0] else own
 
 
 def finish(writer: Any, path: Path) -> None:

@@ -7,8 +7,9 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,7 @@ import onnxruntime
 from edgelm.errors import EdgelmError
 from edgelm.export.onnx_genai import build_onnx
 from edgelm.extras import require
+from edgelm.model.config import read_config
 from edgelm.model.directory import TOKENIZER_FILES
 from edgelm.runtime.graph_file import external_files, find_graph
 
@@ -24,15 +26,22 @@ ORT_BYTES = 2_000_000_000
 """A FlatBuffers file holds no more than 2 GiB, and an `.ort` file takes no weights from beside it."""
 
 
-def write_kind(model: Path, scratch: Path, kind: str) -> Path:
-    """The folder of one kind of ONNX in `scratch`, made there once."""
+def write_kind(
+    model: Path, scratch: Path, kind: str, importance: Mapping[str, np.ndarray] | None = None
+) -> Path:
+    """The folder of one kind of ONNX in `scratch`, made there once.
+
+    Args:
+        importance: mean squares of what each matrix is multiplied by (`edgelm.export.importance`).
+    """
     folder = scratch / kind
     if folder.exists():
         return folder
     if kind == "fp32":
         write_onnx(model, folder)
     elif kind == "int8":
-        quantize_onnx(write_kind(model, scratch, "fp32"), folder)
+        levels = {} if read_config(model).mlp_bias else importance  # a bias would have to be divided too
+        quantize_onnx(write_kind(model, scratch, "fp32"), folder, levels)
     else:
         build_onnx(model, folder, kind)
         copy_beside(model, folder)
@@ -57,18 +66,45 @@ def write_onnx(model: Path, folder: Path) -> None:
     copy_beside(model, folder)
 
 
-def quantize_onnx(source: Path, folder: Path) -> None:
-    """Quantise weights to 8 bits, activations when the model runs (onnxruntime's dynamic quantisation)."""
+def quantize_onnx(source: Path, folder: Path, importance: Mapping[str, np.ndarray] | None = None) -> None:
+    """Quantise weights to 8 bits, activations when the model runs (onnxruntime's dynamic quantisation).
+
+    Args:
+        importance: level the activations by these first, where it has them.
+    """
     with silence():
         quantization = require("onnxruntime.quantization", "export")
+        onnx = require("onnx", "export")
+        graph = onnx.load(source / "model.onnx")
+        _level(graph.graph, importance or {})
         folder.mkdir()
         quantization.quantize_dynamic(
-            source / "model.onnx",
+            graph,
             folder / "model.onnx",
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
         )
     copy_beside(source, folder)
+
+
+def _level(graph: Any, importance: Mapping[str, np.ndarray]) -> None:
+    """Make the channels that a layer's last product reads more alike, as one scale has to do for all of them.
+
+    What the product before divides a channel by, this one multiplies it with, so the model stays what it is
+    (SmoothQuant: Xiao et al., 2023).
+    """
+    helper = require("onnx", "export").numpy_helper
+    weights = {one.name: one for one in graph.initializer}
+    products = {node.name: node.input[1] for node in graph.node if node.op_type == "MatMul"}
+    for name, squares in importance.items():
+        if not name.endswith(".ffn_down.weight"):
+            continue
+        inside = f"/model/layers.{name.split('.')[1]}/mlp"
+        sizes = np.maximum(squares, squares.mean() * 1e-4) ** 0.25  # half way; all of it gained less
+        for product, factor in (("up_proj", 1 / sizes), ("down_proj", sizes[:, None])):
+            weight = weights[products[f"{inside}/{product}/MatMul"]]
+            values = helper.to_array(weight) * factor
+            weight.CopyFrom(helper.from_array(values.astype(np.float32), weight.name))
 
 
 def quantize_blocks(source: Path, folder: Path) -> None:

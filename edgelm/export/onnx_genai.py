@@ -36,12 +36,7 @@ def build_onnx(model: Path, folder: Path, kind: str) -> None:
     """
     require("onnx_ir", "export")
     require("onnxruntime_genai", "export")
-    if not read_config(model).tied:
-        raise BadInput(
-            f"has a head beside its embedding, which onnx:{kind} is not written of",
-            file=model,
-            remedy="choose onnx:int8 or a GGUF",
-        )
+    check_tied(model, kind)
     precision, *options = OPTIONS[kind]
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         command = [sys.executable, "-P", "-m", BUILDER, "-i", str(model), "-o", str(folder), "-c", scratch]
@@ -58,6 +53,16 @@ def build_onnx(model: Path, folder: Path, kind: str) -> None:
         _share(folder / "model.onnx")
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
         (folder / name).unlink(missing_ok=True)  # rewritten by transformers; the model's own are copied
+
+
+def check_tied(model: Path, kind: str) -> None:
+    """Raise `BadInput` where the head is not the embedding: the builder stores one matrix for both."""
+    if not read_config(model).tied:
+        raise BadInput(
+            f"has a head beside its embedding, which onnx:{kind} is not written of",
+            file=model,
+            remedy="choose onnx:int8 or a GGUF",
+        )
 
 
 def _share(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Finishing for few bits brings a quantised model nearer to its parent, or leaves it as it was."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import made_up
 import pytest
 import torch
+from safetensors.torch import load_file
 
 pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
 pytest.importorskip("llama_cpp", reason="llama.cpp quantises")
@@ -19,9 +21,13 @@ from edgelm.export import finishing_data, verify
 from edgelm.export.export import export
 from edgelm.export.finish import Finishing, finish
 from edgelm.export.finishing_data import finishing_texts
-from edgelm.export.grid import Grid
+from edgelm.export.grid import LlamaGrid, left_in_blocks
+from edgelm.export.importance import measure
+from edgelm.export.verify import compare
 from edgelm.model.directory import load_model
 from edgelm.pretrain.config import TrainConfig
+from edgelm.pretrain.validation import HeldOut
+from edgelm.tokenizer.text import TextTokenizer
 
 KIND = "gguf:Q2_K"
 CONFIG = TrainConfig(
@@ -104,7 +110,8 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
     finished: tuple[Path, dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Stopped after a checkpoint in the middle of an interval, whose rounding errors have to come back."""
+    """Stopped after a checkpoint in the middle of an interval, whose rounding errors have to come back; and
+    after the training, which is not done again. What is mistyped in between costs nothing."""
 
     class Killed(BaseException):
         pass
@@ -126,17 +133,33 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
         finish(model_dir, tmp_path / "out", KIND, text=corpus, config=CONFIG)
     assert sorted((tmp_path / ".out.partial").glob("checkpoint-*"))[-1].name == "checkpoint-00000005"
     monkeypatch.setattr(Finishing, "loss", real)
-    finish(model_dir, tmp_path / "out", KIND, text=corpus, config=CONFIG)
+    (tmp_path / "short.txt").write_text("Molo.", encoding="utf-8")
+    for name, text in ((KIND, tmp_path / "short.txt"), (KIND, tmp_path / "none"), ("gguf:F16", corpus)):
+        with pytest.raises(BadInput):
+            finish(model_dir, tmp_path / "out", name, text=text, config=CONFIG)
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "compare", killed)
+        with pytest.raises(Killed):
+            finish(model_dir, tmp_path / "out", KIND, text=corpus, config=CONFIG)
+        patch.setattr(module, "compare", compare)
+        patch.setattr(Finishing, "loss", lambda *arguments, **options: real(*arguments, **options).detach())
+        again = finish(model_dir, tmp_path / "out", KIND, text=corpus, config=CONFIG)
     for name in ("model.safetensors", "metrics.jsonl", "README.md"):
-        again, whole = ((folder / name).read_bytes() for folder in (tmp_path / "out", finished[0]))
-        assert name == "README.md" or again == whole, name
+        assert (tmp_path / "out" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+    timed = {"tokens_per_second", "mfu"}
+    assert {**again, **dict.fromkeys(timed)} == {**finished[1], **dict.fromkeys(timed)}
+    assert json.loads((tmp_path / "out" / "finishing.json").read_text(encoding="utf-8")) == again
 
 
 def test_between_roundings_a_weight_keeps_the_error_it_was_rounded_by(
     tmp_path: Path, tiny_model_dir: Path
 ) -> None:
     parent = load_model(tiny_model_dir)
-    grid = Grid(tiny_model_dir, "Q4_0", {}, tmp_path)
+    grid = LlamaGrid(tiny_model_dir, "Q4_0", {}, tmp_path)
     student = Finishing(parent, grid)
     student.refresh()
     weights = dict(parent.named_parameters())
@@ -152,7 +175,62 @@ def test_between_roundings_a_weight_keeps_the_error_it_was_rounded_by(
     assert torch.allclose(now[name], again[name], rtol=0, atol=1e-6)
     assert not torch.allclose(again[name], expected[name], rtol=0, atol=1e-4)
     assert torch.equal(now["model.norm.weight"], weights["model.norm.weight"])
-    assert student.decoder().state_dict().keys() == parent.state_dict().keys()
+
+
+@pytest.mark.parametrize(("kind", "rounded"), [("Q4_0", True), ("IQ2_XXS", False)])
+def test_an_export_of_what_is_given_out_is_what_was_trained(
+    tmp_path: Path, model_dir: Path, corpus: Path, kind: str, rounded: bool
+) -> None:
+    """The rounded weights, where they stay; of two bits, whose blocks find other scales, those behind."""
+    parent, texts = load_model(model_dir), finishing_texts(corpus)[0]
+    importance = measure(model_dir, texts, tokens=64).means
+    grid = LlamaGrid(model_dir, kind, importance, tmp_path)
+    student = Finishing(parent, grid)
+    student.refresh()
+    trained = {name: weight.clone() for name, weight in student.named_parameters()}
+    held = HeldOut({"zul": [texts["zul"][0][:100]]}, TextTokenizer(model_dir), parent.config.context)
+    given = dict(student.decoder(held).named_parameters())
+    left, again = grid(given), grid(trained)
+    assert given.keys() == trained.keys()
+    for name, weight in student.named_parameters():
+        assert torch.equal(weight, trained[name])
+        if weight.dim() == 1:
+            continue
+        assert torch.equal(given[name], weight) == rounded, name
+        error = (weight - parent.get_parameter(name)).norm()
+        assert (left[name] - weight).norm() < 0.02 * error, name
+        assert ((again[name] - weight).norm() < 0.02 * error) == rounded, name
+
+
+def test_for_onnx_of_four_bits(
+    tmp_path: Path, model_dir: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both files are the builder's; the weights given out are those that it writes."""
+    pytest.importorskip("onnx_ir", reason="onnxruntime-genai's builder imports it")
+    pytest.importorskip("onnxruntime_genai", reason="the extra 'export' brings the builder")
+    monkeypatch.setattr(finishing_data, "HELD_OUT", 300)
+    config = replace(CONFIG, steps=8, learning_rate=5e-5)
+    found = finish(model_dir, tmp_path / "out", "onnx:int4", text=corpus, config=config)
+    assert found["helped"]
+    assert found["after"]["kl"] < 0.95 * found["before"]["kl"]
+    assert found["held_out"]["after"] < 0.95 * found["held_out"]["before"]
+    assert found["after"]["kl"] == pytest.approx(
+        found["held_out"]["after"], rel=0.5
+    )  # in one and in the other
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    parent, again = load_file(model_dir / "model.safetensors"), left_in_blocks(weights)
+    for name, weight in weights.items():
+        if weight.dim() == 2:
+            assert (again[name] - weight).norm() < 0.2 * (parent[name] - weight).norm(), name
+
+
+def test_a_head_beside_the_embedding_is_refused_first(tmp_path: Path, tiny_model_dir: Path) -> None:
+    model = Path(shutil.copytree(tiny_model_dir, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}), encoding="utf-8")
+    with pytest.raises(BadInput, match="has a head beside its embedding, which onnx:int4"):
+        finish(model, tmp_path / "out", "onnx:int4", text=tmp_path, config=CONFIG)
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
 
 
 def test_a_folder_of_text_does_instead_of_a_corpus(tmp_path: Path, model_dir: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import exported
+import made_up
 import numpy as np
 import pytest
 from gguf import GGUFReader
@@ -78,7 +79,7 @@ def test_export_and_run_without_llama_cpp_python(tmp_path: Path, model_dir: Path
     kinds = ("gguf:Q8_0", "gguf:Q4_0")
     chosen = [one for kind in kinds for one in ("--to", kind)]
     done = edgelm("export", str(model_dir), "-o", str(tmp_path / "out"), "-q", *chosen)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "out" / "verification.json").read_text(encoding="utf-8"))
     for kind in kinds:
         assert figures[kind]["kl"] <= bounds()[kind].kl
@@ -88,6 +89,18 @@ def test_export_and_run_without_llama_cpp_python(tmp_path: Path, model_dir: Path
         assert (run.returncode, run.stderr) == (0, "")
         assert run.stdout.startswith("Molo")
     assert not (tmp_path / "out" / "imatrix.gguf").exists()
+    lines = "\n".join(json.dumps({"text": one["text"]}) for one in made_up.documents("zul", 20))
+    (tmp_path / "zul.jsonl").write_text(lines, encoding="utf-8")
+    given = ("quantize", str(model_dir), "-q", "--qat", "--text", str(tmp_path / "zul.jsonl"), "--steps", "2")
+    done = edgelm(*given, "--batch", "1", "--to", "gguf:Q4_0", "-o", str(tmp_path / "finished"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "finished" / "finishing.json").read_text(encoding="utf-8"))
+    assert found["helped"]
+    assert found["after"]["kl"] < found["before"]["kl"] < bounds()["gguf:Q4_0"].kl
+    refused = edgelm(*given, "--to", "gguf:Q4_K_M", "-o", str(tmp_path / "not"))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("edgelm: gguf:Q4_K_M takes llama.cpp's quantiser; without it gguf:F32, ")
+    assert refused.stderr.count("\n") == 1
     refused = edgelm("export", str(model_dir), "-o", str(tmp_path / "not"), "-q", "--to", "gguf:Q4_K_M")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
