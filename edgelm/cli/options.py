@@ -42,7 +42,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for number, name in enumerate(header):
         prose = number == 0 or any(len(row[number]) > 24 for row in rows)
-        table.add_column(name, justify="left" if prose else "right", overflow="fold")
+        short = number == 0 and max((len(row[0]) for row in rows), default=0) <= 16  # as onnx:int8-genai
+        table.add_column(name, justify="left" if prose else "right", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console()
