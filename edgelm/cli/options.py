@@ -36,6 +36,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     """A table on stdout, the first column and the last if it is prose to the left, figures to the right."""
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -49,6 +50,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
+        table.padding = 0  # rather than fold figures
     console.print(table, crop=False)
 
 

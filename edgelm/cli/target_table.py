@@ -69,5 +69,5 @@ def _legend(target: Mapping[str, Any], elsewhere: bool) -> list[str]:
         return [*found, "chosen: of those that fit, the fastest here"]
     return [
         *found,
-        f"chosen: of those that fit, what loses least; of all within {SAME_LOSS:g} of it the smallest",
+        f"chosen: of those that fit, what loses least; within {SAME_LOSS:g} of it the smallest",
     ]
