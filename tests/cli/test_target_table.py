@@ -92,3 +92,5 @@ def test_figures_are_not_folded_where_less_room_between_columns_helps(
     header = ["model", *(f"a{number}" for number in range(11))]
     print_table(header, [["onnx:int8-genai", *["1234"] * 11]])
     assert " ".join(["onnx:int8-genai", *["1234"] * 11]) in printed(capsys)
+    print_table([*header, "b"], [["onnx:int8-genai", *["1234"] * 11, "two words or more, and so on"]])
+    assert any(line.startswith("onnx:int8-genai 1") for line in printed(capsys))
