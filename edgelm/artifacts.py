@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from edgelm import __version__
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.errors import BadInput, EdgelmError, Unfit
 
 PROVENANCE = "edgelm.json"
 DIGEST, DONE = ".digest", ".done"
@@ -131,6 +131,9 @@ def build(
     Raises:
         BadInput: an input is missing, or `output` exists and edgelm did not make it.
         EdgelmError: another process is building the same output.
+
+    What `work` raises goes on. Of `BadInput` and `Unfit` nothing is left on the disk; of others what was made
+    so far, for the next run.
     """
     output = Path(os.path.abspath(output))
     inputs = [Path(path) for path in inputs]
@@ -170,8 +173,8 @@ def build(
             if not done.exists():
                 try:
                     write_json(done, work(partial) or {})
-                except BadInput:
-                    shutil.rmtree(partial, ignore_errors=True)  # mended inputs cannot use it
+                except (BadInput, Unfit):
+                    shutil.rmtree(partial, ignore_errors=True)  # other inputs cannot use it
                     if _earlier(partial).exists():
                         _earlier(partial).rename(partial)
                     raise
@@ -203,7 +206,7 @@ def build(
             shutil.rmtree(_earlier(partial), ignore_errors=True)
             if _replace(partial, output):
                 say(f"{output} took the place of what was there")
-    except BadInput:
+    except (BadInput, Unfit):
         if new_folders:
             with suppress(OSError):  # another process has begun to use them
                 lock.unlink(missing_ok=True)

@@ -35,6 +35,10 @@ class BadInput(EdgelmError):
         self.file, self.line = file, line
 
 
+class Unfit(EdgelmError):
+    """What was made is not good enough, nor would it be the next time. Exit code 1; nothing of it is kept."""
+
+
 class MissingExtra(EdgelmError):
     """A package that only one of the extras brings is not installed. Exit code 1."""
 

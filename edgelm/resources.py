@@ -24,6 +24,22 @@ def path(*parts: str) -> Path:
     return root().joinpath(*parts)
 
 
+def yaml_lines(path: Path) -> dict[str, int]:
+    """Line of each key of a YAML file, in whatever depth; the last of one that is there twice."""
+    import yaml
+
+    found: dict[str, int] = {}
+
+    def walk(node: yaml.Node | None) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                found[str(key.value)] = key.start_mark.line + 1
+                walk(value)
+
+    walk(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
+    return found
+
+
 def read_yaml(path: Path) -> Any:
     """The value in a YAML file, a user's or one of edgelm's own.
 

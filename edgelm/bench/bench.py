@@ -20,14 +20,16 @@ from edgelm.bench.picture import write_picture
 from edgelm.bench.worker import measure_quality, measure_speed
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.evaluate.bits_per_byte import corpus_texts
-from edgelm.evaluate.evaluate import TEST_BYTES, evaluate
+from edgelm.evaluate.evaluate import TEST_BYTES, Splits, evaluate
 from edgelm.export.verify import LOGIT_DOCUMENTS
 from edgelm.machine import usable_cores
 from edgelm.progress import Progress
-from edgelm.tasks.task import Task
+from edgelm.tasks.task import Task, check_names
 from edgelm.tokenizer.texts import is_corpus, read_source, sample_texts
 
 MEASURED = "measured.jsonl"
+Runs = dict[str, dict[int, list[dict[str, Any]]]]
+"""Of each model by its name, of each number of threads: what each repetition measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def bench(
     """Measure models into `output`: `bench.json`, `bench.html` and, with matplotlib, `bench.png`.
 
     A run that was interrupted goes on with what it had measured; one that had finished is measured anew.
+    After every repetition the three files are written to the partial folder, for who wants to look before the
+    end.
 
     Args:
         models: files, model directories, folders of exports.
@@ -67,10 +71,15 @@ def bench(
         what `bench.json` holds (docs/benchmarks.md).
 
     Raises:
-        BadInput: a path holds no model, the model labels, or there is no text.
+        BadInput: a path holds no model, the model labels, there is no text, or a task's files are missing or
+            damaged. All but the second show before anything is measured.
     """
     found, progress = find_models(models), progress or Progress(silent=True)
-    texts = quality_texts(text)
+    texts, split = quality_texts(text), _split(tasks)
+    check_names(tasks)
+    read = Splits()
+    for task in tasks:
+        read(task, split, None)
     finished = artifacts.read_provenance(output)
 
     def work(partial: Path) -> dict[str, Any]:
@@ -80,22 +89,27 @@ def bench(
             for name, path in found.items():  # first: a model that cannot be read shows at once
                 quality[name] = _quality(once, name, path, texts)
                 step(1, name)
-        runs = measure_runs(found, settings, once, progress)
-        entries = {name: _entry(name, path, runs[name], quality[name]) for name, path in found.items()}
-        for number, (name, path) in enumerate(found.items()):
-            if tasks:
-                entries[name]["tasks"] = _scores(path, partial / ".tasks" / str(number), tasks, progress)
-        shutil.rmtree(partial / ".tasks", ignore_errors=True)
-        mark_unbeaten(entries)
-        figures = {
+        scores: dict[str, dict[str, Any]] = {name: {} for name in found}
+        for number, (name, path) in enumerate(found.items() if tasks else ()):
+            folder = partial / ".tasks" / str(number)
+            scores[name] = {"tasks": _scores(path, folder, tasks, split, read, progress)}
+        figures: dict[str, Any] = {
             "settings": {**asdict(settings), "threads": settings.counts},
             "text": str(text or "the embedded sample"),
             "bytes_of_text": {code: sum(len(one.encode()) for one in own) for code, own in texts.items()},
-            "models": list(entries.values()),
         }
-        (partial / MEASURED).unlink()
-        write_plots(figures, partial)
-        artifacts.write_json(partial / "bench.json", figures)
+
+        def write(runs: Runs) -> None:
+            entries = {
+                name: _entry(name, path, runs[name], quality[name] | scores[name])
+                for name, path in found.items()
+            }
+            mark_unbeaten(entries)
+            figures["models"] = list(entries.values())
+            artifacts.write_json(partial / "bench.json", figures)
+            write_plots(figures, partial)
+
+        measure_runs(found, settings, once, progress, write)
         return figures
 
     provenance, _ = artifacts.build(
@@ -104,9 +118,19 @@ def bench(
         config={**asdict(settings), "counts": settings.counts, "tasks": [task.config() for task in tasks]},
         inputs=[*found.values(), *([text] if text else [])],
         work=work,
+        clean=_clean,
         fresh=finished is not None and finished.get("command") == "bench",
     )
     return provenance["results"]
+
+
+def _split(tasks: Sequence[Task[Any]]) -> str:
+    return "test" if all("test" in task.files for task in tasks) else "validation"
+
+
+def _clean(partial: Path) -> None:
+    shutil.rmtree(partial / ".tasks", ignore_errors=True)
+    (partial / MEASURED).unlink(missing_ok=True)
 
 
 def quality_texts(source: Path | None) -> dict[str, list[str]]:
@@ -157,10 +181,14 @@ def _line(key: tuple[Any, ...], found: dict[str, Any]) -> str:
 
 
 def measure_runs(
-    models: dict[str, Path], settings: Settings, once: Once, progress: Progress
-) -> dict[str, dict[int, list[dict[str, Any]]]]:
-    """What `measure_speed` finds of each model by its name, then by threads, once a repetition."""
-    runs: dict[str, dict[int, list[dict[str, Any]]]] = {name: {} for name in models}
+    models: dict[str, Path],
+    settings: Settings,
+    once: Once,
+    progress: Progress,
+    report: Callable[[Runs], object] = lambda runs: None,
+) -> Runs:
+    """What `measure_speed` finds of each model; `report` gets it after every repetition."""
+    runs: Runs = {name: {} for name in models}
     with progress.track(len(models) * settings.repetitions * len(settings.counts), "measuring speed") as step:
         for number in range(settings.repetitions):
             for threads in settings.counts:
@@ -168,6 +196,7 @@ def measure_runs(
                     one = _measured(once, (name, threads, number), path, settings)
                     runs[name].setdefault(threads, []).append(one)
                     step(1, f"{name}, threads: {threads}")
+            report(runs)
     return runs
 
 
@@ -241,10 +270,9 @@ def _joules(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _scores(
-    model: Path, folder: Path, tasks: Sequence[Task[Any]], progress: Progress
+    model: Path, folder: Path, tasks: Sequence[Task[Any]], split: str, read: Splits, progress: Progress
 ) -> dict[str, dict[str, Any]]:
-    split = "test" if all("test" in task.files for task in tasks) else "validation"
-    found = evaluate(model, folder, tasks=tasks, split=split, progress=progress)["tasks"]
+    found = evaluate(model, folder, tasks=tasks, split=split, splits=read, progress=progress)["tasks"]
     return {
         name: {"metric": one["metric"], "score": one[one["metric"]], "split": split}
         for name, one in found.items()

@@ -14,22 +14,25 @@ class EnergyMeter:
     def __init__(self, folder: Path = POWERCAP):
         # intel-rapl:0 is a package, also on AMD; intel-rapl:0:1 a part of it, which would count twice
         self.packages = sorted(one for one in folder.glob("intel-rapl:*") if one.name.count(":") == 1)
-        self.start = self._read()
+        self.start = self._read("energy_uj")
 
     def joules(self) -> float | None:
         """The counters begin again at 0 after a while; once at most between two looks is allowed for."""
-        now = self._read()
+        now, ranges = self._read("energy_uj"), None
         if not self.start or now is None:
             return None
         micro = 0
-        for package, before, after in zip(self.packages, self.start, now, strict=True):
+        for number, (before, after) in enumerate(zip(self.start, now, strict=True)):
             micro += after - before
             if after < before:
-                micro += int((package / "max_energy_range_uj").read_text())
+                ranges = ranges or self._read("max_energy_range_uj")
+                if ranges is None:
+                    return None
+                micro += ranges[number]
         return micro / 1e6
 
-    def _read(self) -> list[int] | None:
+    def _read(self, name: str) -> list[int] | None:
         try:
-            return [int((package / "energy_uj").read_text()) for package in self.packages]
+            return [int((package / name).read_text()) for package in self.packages]
         except (OSError, ValueError):
             return None

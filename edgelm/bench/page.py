@@ -10,6 +10,9 @@ from edgelm.page import document
 from edgelm.page.markup import Html, element, foreign, table
 from edgelm.page.plot import COLOURS, STYLE, Across, Line, caption, plot
 
+NAMES = ".plot.named { grid-template-columns: 3rem minmax(0, 1fr) 1.25rem 7.5rem; }"
+"""Room for such as onnx:int8-genai beside a plot."""
+
 
 def page(figures: Mapping[str, Any]) -> str:
     """The figures of `bench.json` as an HTML document."""
@@ -54,7 +57,7 @@ def page(figures: Mapping[str, Any]) -> str:
         ),
         element("footer", element("p", f"Made by edgelm {__version__}. The numbers are in bench.json.")),
     ]
-    return document("Models side by side", body, style=STYLE)
+    return document("Models side by side", body, style=STYLE + NAMES)
 
 
 def _table(name: str, found: Rows) -> Html:

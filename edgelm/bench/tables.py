@@ -67,7 +67,7 @@ def language_table(figures: Mapping[str, Any], what: str) -> Rows:
             *(
                 f"{one[what][code]:.3f}"
                 if what == "bits_per_byte"
-                else f"{one[what][code][str(fastest(one)['threads'])]:,.0f}"
+                else f"{one[what][code][str(fastest(one)['threads'])]:.0f}"
                 for code in codes
             ),
         ]
@@ -112,11 +112,11 @@ def _speed(entry: Mapping[str, Any], threads: int, kind: str) -> str:
 
 
 def _mean(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:,.0f} ± {found['sd']:,.0f}"
+    return f"{found['mean']:.0f} ± {found['sd']:.0f}"
 
 
 def _milliseconds(found: Mapping[str, Any]) -> str:
-    return f"{found['mean'] * 1e3:,.0f} ± {found['sd'] * 1e3:,.0f}"
+    return f"{found['mean'] * 1e3:.0f} ± {found['sd'] * 1e3:.0f}"
 
 
 def _fronts(names: list[str]) -> str:

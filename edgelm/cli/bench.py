@@ -54,6 +54,8 @@ def bench(
         *language_table(figures, "characters_per_second"), "Characters a second, threads as suits best"
     )
     print_table(*pareto_table(figures), f"Quality on {figures['text']} beside speed and size")
+    print("pp: tokens of a prompt read at once; tg: tokens written one after another")
+    print("not beaten in speed (size): no other is as good and as fast (small) and better in one")
     for note in notes(figures):
         print(note)
     if not (output / "bench.png").exists():

@@ -123,44 +123,18 @@ def _worst(languages: dict[str, dict[str, float]]) -> tuple[str, str]:
 def _export_for(
     model: Path, output: Path, name: str, text: str, languages: Sequence[str], progress: "Progress"
 ) -> None:
-    from edgelm.export.search import TARGET, export_for
+    from edgelm.cli.target_table import print_target
+    from edgelm.export.search import TARGET, NothingFits, export_for
     from edgelm.export.target import load_target
 
-    target = load_target(name)
-    found = export_for(model, output, target, text=text, languages=languages, progress=progress)
-    rows = []
-    for one in found["candidates"]:
-        if "bytes" not in one:
-            rows.append([one["format"], *["-"] * 6, *one["why_not"]])
-            continue
-        there, first = one["tokens_per_second"], one["first_token_seconds"]
-        verdict = "chosen" if one["format"] == found["chosen"] else "fits"
-        rows.append(
-            [
-                one["format"],
-                f"{one['bytes'] / 1e6:.2f}",
-                f"{one['bits_per_byte_lost']:+.4f}",
-                f"{one['memory_bytes'] / 1e6:.0f}",
-                f"{one['tokens_per_second_here']:,.0f}",
-                f"{there:,.0f}" if there else "-",
-                f"{first:.2f}" if first else "-",
-                "; ".join(one["why_not"]) or verdict,
-            ]
+    try:
+        found = export_for(
+            model, output, load_target(name), text=text, languages=languages, progress=progress
         )
-    header = [
-        "format",
-        "MB",
-        "bits per byte",
-        "memory MB",
-        "tokens/s here",
-        "there",
-        "first token s",
-        "verdict",
-    ]
-    by = {"quality": "the best that fits", "speed": "the fastest that fits"}[target.choose]
-    print_table(header, rows, f"For {target.about}: {by}")
-    if target.elsewhere:
-        print("'there' and 'first token' are estimated from the device's memory and processor, not measured")
+    except NothingFits as error:
+        print_target(error.figures)
+        raise
+    print_target(found)
     print(f"chosen: {output / found['file']}; why: {output / TARGET}")
 
 

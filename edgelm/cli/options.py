@@ -46,18 +46,22 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     """A table on stdout, the first column and the last if it is prose to the left, figures to the right."""
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for number, name in enumerate(header):
         prose = number == 0 or any(len(row[number]) > 24 for row in rows)
-        table.add_column(name, justify="left" if prose else "right", overflow="fold")
+        short = number == 0 and max((len(row[0]) for row in rows), default=0) <= 16  # as onnx:int8-genai
+        table.add_column(name, justify="left" if prose else "right", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
+        table.padding = 0  # rather than fold figures
     console.print(table, crop=False)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgelm import artifacts
 from edgelm.bench.files import model_bytes
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.errors import BadInput, Unfit
 from edgelm.export.export import artifact_name
 from edgelm.export.onnx import copy_beside, quantize_blocks, quantize_onnx, silence, write_ort
 from edgelm.export.verify import verification_texts
@@ -105,7 +105,7 @@ def export_head(
 
     Raises:
         BadInput: a format is none for a head.
-        EdgelmError: an export labels otherwise than PyTorch.
+        Unfit: an export labels otherwise than PyTorch.
     """
     progress = progress or Progress(silent=True)
     for name in formats:
@@ -145,7 +145,7 @@ def verify_head(reference: TorchLabeller, folder: Path, head: HeadConfig, name: 
     """Compare logits and labels with PyTorch's on documents of the embedded sample.
 
     Raises:
-        EdgelmError: more labels differ than the format may cost.
+        Unfit: more labels differ than the format may cost.
     """
     exported = OnnxLabeller.open(folder, head)
     texts = [text for found in verification_texts().values() for text in found[:DOCUMENTS]]
@@ -166,7 +166,7 @@ def verify_head(reference: TorchLabeller, folder: Path, head: HeadConfig, name: 
     ]
     same = sum(one == other for one, other in pairs) / len(pairs)
     if same < FORMATS[name]:
-        raise EdgelmError(
+        raise Unfit(
             f"{name} gives {same:.3f} of the labels that PyTorch gives, less than {FORMATS[name]}. "
             "Choose another format, or train for longer."
         )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgelm import artifacts
-from edgelm.errors import BadInput, EdgelmError
+from edgelm.errors import BadInput, Unfit
 from edgelm.export.verify import verification_texts
 from edgelm.extras import require
 from edgelm.model.linear import LinearClassifier, code_points, linear_card, linear_config, load_linear
@@ -39,7 +39,7 @@ def export_small(
 
     Raises:
         BadInput: the model is a CRF, or a format is none for a linear classifier.
-        EdgelmError: the export decides otherwise than the model.
+        Unfit: the export decides otherwise than the model.
         MissingExtra: onnx is not installed.
     """
     if kind == "edgelm-crf":
@@ -77,7 +77,7 @@ def export_linear(model: LinearClassifier, folder: Path, texts: Sequence[str]) -
         what `verification.json` says.
 
     Raises:
-        EdgelmError: a decision value differs by more than `TOLERANCE`.
+        Unfit: a decision value differs by more than `TOLERANCE`.
         MissingExtra: onnx is not installed.
     """
     folder.mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def export_linear(model: LinearClassifier, folder: Path, texts: Sequence[str]) -
     ours, theirs = model.decision(texts), OnnxLinear.open(folder).decision(texts)
     farthest = float(np.abs(ours - theirs).max(initial=0))
     if not farthest <= TOLERANCE:  # NaN is not
-        raise EdgelmError(
+        raise Unfit(
             f"{path}: decision values differ by {farthest:.2g} from the model's, more than {TOLERANCE:g}. "
             "The export is not usable; please report this."
         )

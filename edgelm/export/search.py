@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,7 @@ from typing import Any
 from edgelm import artifacts
 from edgelm.bench.bench import MEASURED, Once, Settings, measure_runs
 from edgelm.bench.files import model_bytes
-from edgelm.errors import EdgelmError, MissingExtra
+from edgelm.errors import MissingExtra, Unfit
 from edgelm.export.export import IMATRIX, PRUNING, artifact_name, check_packages, export
 from edgelm.export.target import PROMPT_TOKENS, Candidate, Target, choose, judge, nearest_miss
 from edgelm.export.verify import get_bound
@@ -21,7 +21,19 @@ from edgelm.progress import Progress
 
 TARGET = "target.json"
 NEW_TOKENS, REPETITIONS = 64, 3
-MADE = ".candidates"
+MADE, VERIFICATION = ".candidates", "verification.json"
+
+
+class NothingFits(Unfit):
+    """No format suits the device.
+
+    Attributes:
+        figures: what `target.json` would hold.
+    """
+
+    def __init__(self, said: str, figures: dict[str, Any]):
+        super().__init__(said)
+        self.figures = figures
 
 
 def export_for(
@@ -44,15 +56,17 @@ def export_for(
 
     Raises:
         BadInput: `model` is no model directory.
-        EdgelmError: no format fits; the message has the one that comes nearest.
+        MissingExtra: the packages of every format are missing.
+        NothingFits: the message has the format that comes nearest.
     """
     progress = progress or Progress(silent=True)
     formats = sorted(target.formats, key=lambda name: -get_bound(name).bits)  # the best first
+    lacking = _lacking(formats)
     given = [] if text in ("sample", "none") else [Path(text)]
 
     def work(partial: Path) -> dict[str, Any]:
         made = partial / MADE
-        candidates = _export_all(model, made, formats, text, languages, progress)
+        candidates = _export_all(model, made, formats, lacking, text, languages, progress)
         files = {one.format: made / artifact_name(one.format) for one in candidates if not one.failed}
         runs = measure_runs(files, _settings(target), Once(partial / MEASURED), progress)
         parameters = _parameters(model, made)
@@ -61,10 +75,11 @@ def export_for(
                 _measured(one, files[one.format], runs[one.format], target, parameters)
                 judge(one, target)
         chosen = choose(candidates, target.choose)
-        if chosen is None:
-            raise EdgelmError(_no_fit(candidates, target))
         figures = _explained(candidates, chosen, target)
-        _keep(made, partial, chosen.format)
+        if chosen is None:
+            raise NothingFits(_no_fit(candidates, target), figures)
+        found = json.loads((made / VERIFICATION).read_text(encoding="utf-8"))
+        artifacts.write_json(partial / VERIFICATION, {chosen.format: found[chosen.format]})
         artifacts.write_json(partial / TARGET, figures)
         return figures
 
@@ -78,32 +93,43 @@ def export_for(
         },
         inputs=[model, *given],
         work=work,
+        clean=_keep,
     )
     return provenance["results"]
+
+
+def _lacking(formats: Sequence[str]) -> dict[str, str]:
+    """Formats whose packages are not installed, and how to get them.
+
+    Raises:
+        MissingExtra: all of them are such.
+    """
+    failed = {}
+    for name in formats:
+        try:
+            check_packages([name])
+        except MissingExtra as error:
+            failed[name] = str(error)
+    if len(failed) == len(formats):
+        raise MissingExtra(failed[formats[0]])
+    return failed
 
 
 def _export_all(
     model: Path,
     made: Path,
     formats: Sequence[str],
+    lacking: Mapping[str, str],
     text: str | Path,
     languages: Sequence[str],
     progress: Progress,
 ) -> list[Candidate]:
     """Every format with what it loses, or why it cannot be made here."""
-    failed, possible = {}, []
-    for name in formats:
-        try:
-            check_packages([name])
-            possible.append(name)
-        except MissingExtra as error:
-            failed[name] = str(error)
-    if not possible:
-        raise MissingExtra(next(iter(failed.values())))
+    possible = [name for name in formats if name not in lacking]
     found = export(model, made, possible, text=text, languages=languages, keep_going=True, progress=progress)
     candidates = []
     for name in formats:
-        if why := failed.get(name) or found[name].get("failed"):
+        if why := lacking.get(name) or found[name].get("failed"):
             candidates.append(Candidate(name, failed=why))
             continue
         each = found[name]["languages"].items()
@@ -152,11 +178,11 @@ def _no_fit(candidates: Sequence[Candidate], target: Target) -> str:
     )
 
 
-def _explained(candidates: Sequence[Candidate], chosen: Candidate, target: Target) -> dict[str, Any]:
+def _explained(candidates: Sequence[Candidate], chosen: Candidate | None, target: Target) -> dict[str, Any]:
     return {
         "target": {**asdict(target), "formats": list(target.formats)},
-        "chosen": chosen.format,
-        "file": artifact_name(chosen.format),
+        "chosen": chosen and chosen.format,
+        "file": chosen and artifact_name(chosen.format),
         "speed": "estimated" if target.elsewhere else "measured here",
         "candidates": [
             {
@@ -182,17 +208,17 @@ def _explained(candidates: Sequence[Candidate], chosen: Candidate, target: Targe
     }
 
 
-def _keep(made: Path, partial: Path, name: str) -> None:
-    """Move the chosen format and what belongs to it out of the candidates, and drop the others."""
-    place = partial / artifact_name(name)
-    place.parent.mkdir(exist_ok=True)
-    shutil.move(made / artifact_name(name), place)
-    if name.startswith("gguf:") and (made / IMATRIX).exists():
-        shutil.move(made / IMATRIX, partial / IMATRIX)
-    if (made / PRUNING).exists():
-        shutil.move(made / PRUNING, partial / PRUNING)
-    figures = json.loads((made / "verification.json").read_text(encoding="utf-8"))
-    artifacts.write_json(partial / "verification.json", {name: figures[name]})
-    shutil.rmtree(made)
-    (partial / MEASURED).unlink()
+def _keep(partial: Path) -> None:
+    """Move the chosen format and what belongs to it out of the candidates, and drop the others.
+
+    Killed at any place, it goes on there: each thing is moved by one rename.
+    """
+    made, name = partial / MADE, json.loads((partial / TARGET).read_text(encoding="utf-8"))["chosen"]
+    for own in (artifact_name(name), *([IMATRIX] if name.startswith("gguf:") else []), PRUNING):
+        if (made / own).exists():
+            (partial / own).parent.mkdir(exist_ok=True)
+            (made / own).rename(partial / own)
+    if made.exists():
+        shutil.rmtree(made)
+    (partial / MEASURED).unlink(missing_ok=True)
     artifacts.clear_locks(partial)

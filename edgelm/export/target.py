@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from edgelm import resources
 from edgelm.errors import BadInput
-from edgelm.export.verify import get_bound
+from edgelm.export.verify import bounds
 
 PROMPT_TOKENS = 64
 """Of the prompt after which the first token is waited for: a question of four lines."""
@@ -140,27 +140,38 @@ def load_target(name: str) -> Target:
 
 def _read(path: Path) -> Target:
     value = resources.read_yaml(path)
+    lines = resources.yaml_lines(path)
+
+    def error(problem: str, key: str, remedy: str) -> BadInput:
+        return BadInput(problem, file=path, line=lines.get(key), remedy=remedy)
+
     device = (value.pop("device", None) or {}) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(device, dict):
         raise BadInput("does not describe a target", file=path, remedy="see export/README.md")
     given: dict[str, Any] = {"name": path.stem, **value, **device}
     known = {one.name: one for one in fields(Target)}
     if wrong := [key for key in given if key not in known]:
-        raise BadInput(f"unknown field '{wrong[0]}'", file=path, remedy=f"known are: {', '.join(known)}")
+        raise error(f"unknown field '{wrong[0]}'", str(wrong[0]), f"known are: {', '.join(known)}")
     optional = ("bytes_per_second", "operations_per_second")
     if missing := [key for key in known if key not in given and key not in optional]:
         raise BadInput(f"the field '{missing[0]}' is missing", file=path, remedy="add it")
     for key, said in given.items():
-        if key in ("name", "about", "formats", "choose"):
+        if key in ("formats", "choose"):
+            continue
+        if key in ("name", "about"):
+            if not isinstance(said, str):
+                raise error(f"{key} {said!r} is no text", key, "put it in quotes")
             continue
         number = isinstance(said, int | float) and not isinstance(said, bool)
         if not number or not (said > 0 or (key == "threads" and said == 0)):
-            raise BadInput(f"{key} {said!r} is no number above 0", file=path, remedy="write one, as 0.5 or 8")
+            raise error(f"{key} {said!r} is no number above 0", key, "write one, as 0.5 or 8")
     if given["choose"] not in get_args(Choice):
-        raise BadInput(f"choose {given['choose']!r}", file=path, remedy="choose 'quality' or 'speed'")
+        raise error(f"choose {given['choose']!r}", "choose", "choose 'quality' or 'speed'")
     formats = given["formats"]
     if not isinstance(formats, list) or not formats or not all(isinstance(one, str) for one in formats):
-        raise BadInput("formats is no list", file=path, remedy="write as in: [gguf:Q8_0, onnx:int8]")
+        raise error("formats is no list", "formats", "write as in: [gguf:Q8_0, onnx:int8]")
     for one in formats:
-        get_bound(one)
+        if one not in bounds() or one.startswith("lora:"):
+            written = [name for name in bounds() if not name.startswith("lora:")]
+            raise error(f"unknown format '{one}'", "formats", f"choose from: {', '.join(written)}")
     return Target(**{**given, "threads": int(given["threads"]), "formats": tuple(dict.fromkeys(formats))})

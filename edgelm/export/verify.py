@@ -12,7 +12,7 @@ import yaml
 
 from edgelm import resources
 from edgelm.bench.files import model_bytes
-from edgelm.errors import BadInput, EdgelmError, instead_of
+from edgelm.errors import BadInput, Unfit, instead_of
 from edgelm.export.foreign import fallen_back
 from edgelm.export.strings import TRICKY, hard_strings
 from edgelm.model.config import ModelConfig
@@ -78,7 +78,7 @@ def verify(
         base: the GGUF file that `artifact` is an adapter of.
 
     Raises:
-        EdgelmError: a token id differs or a bound of the format is broken; the message has the figures.
+        Unfit: a token id differs or a bound of the format is broken; the message has the figures.
     """
     bound, texts, tokenizer = bounds()[name], verification_texts(languages), TextTokenizer(directory)
     loaded = load(base, adapter=artifact) if base else load(artifact)
@@ -104,7 +104,7 @@ def verify(
         broken = [
             f"{key} {found[key]:.3g}, bound {getattr(bound, key):g}" for key in within if not within[key]
         ]
-        raise EdgelmError(
+        raise Unfit(
             f"{artifact.name}: differs from PyTorch beyond the bounds of {name} ({'; '.join(broken)}). "
             "Choose a format with more bits."
         )
@@ -207,7 +207,7 @@ def check_size(artifact: Path, name: str, config: ModelConfig) -> None:
         tied: the embedding is the output head too.
 
     Raises:
-        EdgelmError: the file is larger than its format explains.
+        Unfit: the file is larger than its format explains.
     """
     bound, embedding = bounds()[name], config.vocab_size * config.hidden_size
     bits = (config.parameters - embedding) * bound.bits + embedding * (bound.embedding or bound.bits)
@@ -221,7 +221,7 @@ def check_size(artifact: Path, name: str, config: ModelConfig) -> None:
             allowed += config.context * config.head_dim * 4  # cosines and sines of positions
     twice = config.tied and artifact.is_file() and HEAD in read_header(artifact).tensors
     if twice or model_bytes(artifact) > allowed:
-        raise EdgelmError(
+        raise Unfit(
             f"{artifact.name}: {model_bytes(artifact):,} bytes where {name} explains {allowed:,.0f}. "
             "Is a tied weight stored twice?"
         )
@@ -249,7 +249,7 @@ def _check_tokens(
     for code, strings in each.items():
         for text, ids in zip(strings, tokenizer.encode_batch(strings), strict=True):
             if exported.tokenize(text) != list(ids):
-                raise EdgelmError(
+                raise Unfit(
                     f"{artifact.name}: tokenises differently from tokenizer.json in '{code}': {text[:60]!r}. "
                     "The export is not usable; please report this text."
                 )

@@ -203,6 +203,9 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_begins_anew(
     with pytest.raises(KeyboardInterrupt):
         bench(two, out, settings, progress=Stopping(silent=True))
     assert not out.exists()
+    partial = json.loads((tmp_path / ".out.partial" / "bench.json").read_text(encoding="utf-8"))
+    assert [len(one["tests"][0]["samples"]) for one in partial["models"]] == [1, 1]
+    assert (tmp_path / ".out.partial" / "bench.html").exists(), "what can be looked at meanwhile"
     kept = calls[:3]
     calls.clear()
     found = bench(two, out, settings)
@@ -211,6 +214,44 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_begins_anew(
     calls.clear()
     bench(two, out, settings)
     assert len(calls) == 6
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "broken"])
+def test_a_task_without_data_is_refused_before_anything_is_measured(
+    tmp_path: Path, calls: list[Any], two: list[Path], damage: str
+) -> None:
+    task = load_task(made_up.make_task(tmp_path))
+    file = task.path("test", "eng")
+    if damage == "missing":
+        file.unlink()
+    for one in task.inputs() if damage == "empty" else [file]:
+        if damage != "missing":
+            one.write_text("" if damage == "empty" else one.read_text() + "{half a line\n")
+    settings, out = Settings(repetitions=1, threads=(1,)), tmp_path / "out"
+    with pytest.raises(BadInput, match="has no test examples" if damage == "empty" else file.name):
+        bench(two, out, settings, tasks=[task])
+    assert calls == []
+    assert not list(tmp_path.glob(".out*"))
+    with pytest.raises(BadInput, match="the name 'made-up' is that of two tasks"):
+        bench(two, out, settings, tasks=[task, task])
+
+
+def test_scores_come_before_the_speeds(
+    tmp_path: Path, calls: list[Any], two: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails fails before what takes longest, and what was measured before is kept."""
+    seen: list[str] = []
+    for name in ("measure_quality", "_scores", "measure_speed"):
+        real = {"_scores": lambda *given: {}}.get(name) or getattr(module, name)
+
+        def noted(*given: Any, name: str = name, real: Any = real) -> Any:
+            seen.append(name)
+            return real(*given)
+
+        monkeypatch.setattr(module, name, noted)
+    task = load_task(made_up.make_task(tmp_path))
+    bench(two, tmp_path / "out", Settings(repetitions=1, threads=(1,)), tasks=[task])
+    assert seen == ["measure_quality"] * 2 + ["_scores"] * 2 + ["measure_speed"] * 2
 
 
 def test_an_output_of_something_else_stays(tmp_path: Path, calls: list[Any], two: list[Path]) -> None:

@@ -1,13 +1,14 @@
 """The page and the picture of a benchmark, from figures as `bench.json` has them."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgelm.bench.page import page
-from edgelm.bench.picture import front, write_picture
+from edgelm.bench.picture import draw, front, shorten, write_picture
 from edgelm.bench.tables import language_table, notes, pareto_table, speed_table
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -99,6 +100,26 @@ def test_the_picture_has_its_points_and_joins_the_unbeaten(tmp_path: Path, figur
     for colour in ("1c67a8", "1f7a5c", "8a96a3"):  # fronts of speed and of size, and who is beaten
         wanted = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
         assert (abs(pixels - wanted) < 0.01).all(axis=-1).sum() > 30
+
+
+def test_no_name_in_the_picture_is_over_another_or_cut(figures: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib", reason="the picture is drawn with the extra 'bench'")
+    from matplotlib.text import Text
+
+    figures["models"] = [
+        model(f"onnx:a long name, number {at}", 1.5 + at % 3 / 1000, 8_000_000 + at, 100.0 + at % 4)
+        for at in range(12)
+    ]
+    picture = draw(figures)
+    picture.draw_without_rendering()
+    ends = [picture.axes[1].get_tightbbox().x0, picture.bbox.x1]
+    for axes, end in zip(picture.axes, ends, strict=True):
+        boxes = sorted((Text.get_window_extent(one) for one in axes.texts), key=lambda box: box.y0)
+        assert len(boxes) == 12
+        for below, above in pairwise(boxes):
+            assert below.y1 <= above.y0
+        assert all(axes.get_window_extent().x1 < box.x0 and box.x1 <= end for box in boxes)
+    assert [shorten("x" * 30), shorten("a/" + "b" * 30)] == ["x" * 30, "…" + "b" * 29]
 
 
 def test_the_front_goes_from_left_to_right_through_the_unbeaten(figures: dict[str, Any]) -> None:

@@ -123,11 +123,35 @@ def test_a_yaml_of_ones_own(tmp_path: Path) -> None:
         ({"formats": ["gguf:Q9"]}, "unknown format 'gguf:Q9'"),
         ({"device": [1]}, "does not describe a target"),
         ({"device": {"bytes_per_second": -1}}, "bytes_per_second -1 is no number above 0"),
+        ({"device": {"speed": 3}}, "unknown field 'speed'. Known are: name, about, formats"),
+        ({"formats": ["lora:F16"]}, "unknown format 'lora:F16'"),
+        ({"about": 5}, "about 5 is no text"),
     ],
 )
 def test_a_wrong_yaml_names_the_field(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         load_target(str(write(tmp_path, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line"),
+    [
+        ("size: 1", "size: 12 MB", 10),
+        ("size: 1", "sise: 1", 10),
+        ("  bytes_per_second: 4", "  bytes_per_second: fast", 4),
+        ("- gguf:Q8_0", "- gguf:Q9", 6),
+        ("choose: speed", "choose: best", 2),
+        ("loss: 0.1", "loss: }", 8),
+    ],
+)
+def test_a_wrong_yaml_names_file_and_line(tmp_path: Path, right: str, wrong: str, line: int) -> None:
+    path = write(tmp_path)
+    text = path.read_text()
+    assert text.count(right + "\n") == 1
+    path.write_text(text.replace(right + "\n", wrong + "\n"))
+    with pytest.raises(BadInput) as error:
+        load_target(str(path))
+    assert str(error.value).startswith(f"{path}, line {line}: ")
 
 
 def test_an_unknown_target_lists_those_there_are() -> None:
