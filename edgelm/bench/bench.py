@@ -50,6 +50,7 @@ def bench(
     output: Path,
     settings: Settings,
     *,
+    adapter: Path | None = None,
     text: Path | None = None,
     tasks: Sequence[Task[Any]] = (),
     progress: Progress | None = None,
@@ -60,6 +61,7 @@ def bench(
 
     Args:
         models: files, model directories, folders of exports.
+        adapter: that all of them are measured with (`edgelm.load`); its bytes count as theirs.
         text: a corpus, whose test text is read, or files; three documents a language of the embedded sample
             by default.
 
@@ -70,6 +72,8 @@ def bench(
         BadInput: a path holds no model, the model labels, or there is no text.
     """
     found, progress = find_models(models), progress or Progress(silent=True)
+    if adapter:
+        found = {f"{name} with {adapter.stem}": path for name, path in found.items()}
     texts = quality_texts(text)
     finished = artifacts.read_provenance(output)
 
@@ -78,13 +82,16 @@ def bench(
         with progress.track(len(found), "measuring quality") as step:
             quality = {}
             for name, path in found.items():  # first: a model that cannot be read shows at once
-                quality[name] = _quality(once, name, path, texts)
+                quality[name] = _quality(once, name, path, texts, adapter)
                 step(1, name)
-        runs = measure_runs(found, settings, once, progress)
+        runs = measure_runs(found, settings, once, progress, adapter)
         entries = {name: _entry(name, path, runs[name], quality[name]) for name, path in found.items()}
         for number, (name, path) in enumerate(found.items()):
+            if adapter:
+                entries[name]["bytes"] += adapter.stat().st_size
             if tasks:
-                entries[name]["tasks"] = _scores(path, partial / ".tasks" / str(number), tasks, progress)
+                folder = partial / ".tasks" / str(number)
+                entries[name]["tasks"] = _scores(path, folder, tasks, progress, adapter)
         shutil.rmtree(partial / ".tasks", ignore_errors=True)
         mark_unbeaten(entries)
         figures = {
@@ -102,7 +109,7 @@ def bench(
         output,
         command="bench",
         config={**asdict(settings), "counts": settings.counts, "tasks": [task.config() for task in tasks]},
-        inputs=[*found.values(), *([text] if text else [])],
+        inputs=[*found.values(), *([adapter] if adapter else []), *([text] if text else [])],
         work=work,
         fresh=finished is not None and finished.get("command") == "bench",
     )
@@ -157,7 +164,7 @@ def _line(key: tuple[Any, ...], found: dict[str, Any]) -> str:
 
 
 def measure_runs(
-    models: dict[str, Path], settings: Settings, once: Once, progress: Progress
+    models: dict[str, Path], settings: Settings, once: Once, progress: Progress, adapter: Path | None = None
 ) -> dict[str, dict[int, list[dict[str, Any]]]]:
     """What `measure_speed` finds of each model by its name, then by threads, once a repetition."""
     runs: dict[str, dict[int, list[dict[str, Any]]]] = {name: {} for name in models}
@@ -165,18 +172,22 @@ def measure_runs(
         for number in range(settings.repetitions):
             for threads in settings.counts:
                 for name, path in models.items():
-                    one = _measured(once, (name, threads, number), path, settings)
+                    one = _measured(once, (name, threads, number), path, settings, adapter)
                     runs[name].setdefault(threads, []).append(one)
                     step(1, f"{name}, threads: {threads}")
     return runs
 
 
-def _quality(once: Once, name: str, path: Path, texts: dict[str, list[str]]) -> dict[str, Any]:
-    return once((name, "quality"), lambda: measure_quality(path, texts))
+def _quality(
+    once: Once, name: str, path: Path, texts: dict[str, list[str]], adapter: Path | None
+) -> dict[str, Any]:
+    return once((name, "quality"), lambda: measure_quality(path, texts, adapter))
 
 
-def _measured(once: Once, key: tuple[str, int, int], path: Path, settings: Settings) -> dict[str, Any]:
-    return once(key, lambda: measure_speed(path, key[1], settings.prompt, settings.new))
+def _measured(
+    once: Once, key: tuple[str, int, int], path: Path, settings: Settings, adapter: Path | None
+) -> dict[str, Any]:
+    return once(key, lambda: measure_speed(path, key[1], settings.prompt, settings.new, adapter))
 
 
 def _entry(
@@ -241,10 +252,10 @@ def _joules(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _scores(
-    model: Path, folder: Path, tasks: Sequence[Task[Any]], progress: Progress
+    model: Path, folder: Path, tasks: Sequence[Task[Any]], progress: Progress, adapter: Path | None
 ) -> dict[str, dict[str, Any]]:
     split = "test" if all("test" in task.files for task in tasks) else "validation"
-    found = evaluate(model, folder, tasks=tasks, split=split, progress=progress)["tasks"]
+    found = evaluate(model, folder, adapter=adapter, tasks=tasks, split=split, progress=progress)["tasks"]
     return {
         name: {"metric": one["metric"], "score": one[one["metric"]], "split": split}
         for name, one in found.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelm.cli.options import Quiet, refuse_unused
+from edgelm.cli.options import Adapter, Quiet, refuse_unused
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -32,10 +32,7 @@ def run(
         str,
         typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),
     ],
-    adapter: Annotated[
-        Path | None,
-        typer.Option(help="A LoRA adapter for a .gguf file, from export --to lora:F16."),
-    ] = None,
+    adapter: Adapter = None,
     language: Annotated[str | None, typer.Option(help="Language to continue in, such as zul.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Answer the text as a message.")] = False,
     max_tokens: Annotated[int, typer.Option(help="Longest continuation.")] = 64,

@@ -86,6 +86,10 @@ class LanguageModel(ChatIds, ABC):
     def token_bytes(self, token: int) -> bytes:
         """UTF-8 bytes of a token, empty for special tokens."""
 
+    def token_name(self, token: int) -> str:
+        """What a special token is called, as `<|im_end|>`; its number where it has no name."""
+        return f"<|{token}|>"
+
     @abstractmethod
     def language_tag(self, code: str) -> int | None:
         """Id of a language's tag, or None."""

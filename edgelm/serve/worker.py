@@ -133,7 +133,6 @@ class Worker:
 
     def __init__(self, model: LanguageModel, waiting: int, seconds: float):
         self.model, self.waiting, self.seconds = model, waiting, seconds
-        self.names = {model.bos: "<|bos|>", model.eos: "<|eos|>", model.end: "<|end|>"}
         self.jobs: deque[Job] = deque()
         self.current: Job | None = None
         self.closing = False
@@ -293,7 +292,7 @@ class Worker:
     def _token(self, token: int, logprob: float) -> Token:
         data = self.model.token_bytes(token)
         if not data:
-            return Token(self.names.get(token, f"<|{token}|>"), None, logprob)
+            return Token(self.model.token_name(token), None, logprob)
         return Token(data.decode("utf-8", "replace"), data, logprob)
 
 
