@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edgelm.errors import BadInput, out_of_memory
+from edgelm.errors import BadInput, MissingExtra, out_of_memory
 from edgelm.runtime import Generation, LanguageModel
 from edgelm.runtime.sampling import TokenScore
 from edgelm.serve.errors import Refused
@@ -202,6 +202,8 @@ class Worker:
                 job.error = error
             except BadInput as error:
                 job.error = Refused(400, str(error))
+            except MissingExtra as error:
+                job.error = Refused(501, str(error))
             except Exception as error:  # the server must outlive any request
                 traceback.print_exc(file=sys.stderr)
                 what = "out of memory." if out_of_memory(error) else "the model failed; see the server's log."
