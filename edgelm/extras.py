@@ -24,6 +24,7 @@ EXTRAS = {
     ),
     "gguf": (("llama_cpp",), "run GGUF files and quantise them with llama.cpp (needs a C++ compiler)"),
     "gguf-prebuilt": (("xllamacpp",), "run GGUF files without a compiler (Linux, macOS)"),
+    "grammar": (("llguidance",), "write what fits a JSON schema, a regular expression or a grammar"),
     "serve": (("starlette", "uvicorn"), "serve a model over HTTP"),
     "bench": (("matplotlib",), "draw the plot of a benchmark as a picture"),
     "demo": (("gradio",), "the demo page in a browser"),

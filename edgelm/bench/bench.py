@@ -52,6 +52,7 @@ def bench(
     output: Path,
     settings: Settings,
     *,
+    adapter: Path | None = None,
     text: Path | None = None,
     tasks: Sequence[Task[Any]] = (),
     progress: Progress | None = None,
@@ -64,6 +65,7 @@ def bench(
 
     Args:
         models: files, model directories, folders of exports.
+        adapter: that all of them are measured with (`edgelm.load`); its bytes count as theirs.
         text: a corpus, whose test text is read, or files; three documents a language of the embedded sample
             by default.
 
@@ -75,6 +77,8 @@ def bench(
             damaged. All but the second show before anything is measured.
     """
     found, progress = find_models(models), progress or Progress(silent=True)
+    if adapter:
+        found = {f"{name} with {adapter.stem}": path for name, path in found.items()}
     texts, split = quality_texts(text), _split(tasks)
     check_names(tasks)
     read = Splits()
@@ -87,12 +91,12 @@ def bench(
         with progress.track(len(found), "measuring quality") as step:
             quality = {}
             for name, path in found.items():  # first: a model that cannot be read shows at once
-                quality[name] = _quality(once, name, path, texts)
+                quality[name] = _quality(once, name, path, texts, adapter)
                 step(1, name)
         scores: dict[str, dict[str, Any]] = {name: {} for name in found}
         for number, (name, path) in enumerate(found.items() if tasks else ()):
             folder = partial / ".tasks" / str(number)
-            scores[name] = {"tasks": _scores(path, folder, tasks, split, read, progress)}
+            scores[name] = {"tasks": _scores(path, folder, tasks, split, read, progress, adapter)}
         figures: dict[str, Any] = {
             "settings": {**asdict(settings), "threads": settings.counts},
             "text": str(text or "the embedded sample"),
@@ -104,19 +108,22 @@ def bench(
                 name: _entry(name, path, runs[name], quality[name] | scores[name])
                 for name, path in found.items()
             }
+            if adapter:
+                for entry in entries.values():
+                    entry["bytes"] += adapter.stat().st_size
             mark_unbeaten(entries)
             figures["models"] = list(entries.values())
             artifacts.write_json(partial / "bench.json", figures)
             write_plots(figures, partial)
 
-        measure_runs(found, settings, once, progress, write)
+        measure_runs(found, settings, once, progress, adapter, write)
         return figures
 
     provenance, _ = artifacts.build(
         output,
         command="bench",
         config={**asdict(settings), "counts": settings.counts, "tasks": [task.config() for task in tasks]},
-        inputs=[*found.values(), *([text] if text else [])],
+        inputs=[*found.values(), *([adapter] if adapter else []), *([text] if text else [])],
         work=work,
         clean=_clean,
         fresh=finished is not None and finished.get("command") == "bench",
@@ -185,6 +192,7 @@ def measure_runs(
     settings: Settings,
     once: Once,
     progress: Progress,
+    adapter: Path | None = None,
     report: Callable[[Runs], object] = lambda runs: None,
 ) -> Runs:
     """What `measure_speed` finds of each model; `report` gets it after every repetition."""
@@ -193,19 +201,23 @@ def measure_runs(
         for number in range(settings.repetitions):
             for threads in settings.counts:
                 for name, path in models.items():
-                    one = _measured(once, (name, threads, number), path, settings)
+                    one = _measured(once, (name, threads, number), path, settings, adapter)
                     runs[name].setdefault(threads, []).append(one)
                     step(1, f"{name}, threads: {threads}")
             report(runs)
     return runs
 
 
-def _quality(once: Once, name: str, path: Path, texts: dict[str, list[str]]) -> dict[str, Any]:
-    return once((name, "quality"), lambda: measure_quality(path, texts))
+def _quality(
+    once: Once, name: str, path: Path, texts: dict[str, list[str]], adapter: Path | None
+) -> dict[str, Any]:
+    return once((name, "quality"), lambda: measure_quality(path, texts, adapter))
 
 
-def _measured(once: Once, key: tuple[str, int, int], path: Path, settings: Settings) -> dict[str, Any]:
-    return once(key, lambda: measure_speed(path, key[1], settings.prompt, settings.new))
+def _measured(
+    once: Once, key: tuple[str, int, int], path: Path, settings: Settings, adapter: Path | None
+) -> dict[str, Any]:
+    return once(key, lambda: measure_speed(path, key[1], settings.prompt, settings.new, adapter))
 
 
 def _entry(
@@ -270,9 +282,17 @@ def _joules(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _scores(
-    model: Path, folder: Path, tasks: Sequence[Task[Any]], split: str, read: Splits, progress: Progress
+    model: Path,
+    folder: Path,
+    tasks: Sequence[Task[Any]],
+    split: str,
+    read: Splits,
+    progress: Progress,
+    adapter: Path | None,
 ) -> dict[str, dict[str, Any]]:
-    found = evaluate(model, folder, tasks=tasks, split=split, splits=read, progress=progress)["tasks"]
+    found = evaluate(
+        model, folder, adapter=adapter, tasks=tasks, split=split, splits=read, progress=progress
+    )["tasks"]
     return {
         name: {"metric": one["metric"], "score": one[one["metric"]], "split": split}
         for name, one in found.items()

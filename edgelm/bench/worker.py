@@ -23,7 +23,9 @@ FIRST_TOKENS = 32
 """Of the prompt whose first answer is timed, cold: a question of two lines."""
 
 
-def measure_speed(model: Path, threads: int, prompt: int, new: int) -> dict[str, Any]:
+def measure_speed(
+    model: Path, threads: int, prompt: int, new: int, adapter: Path | None = None
+) -> dict[str, Any]:
     """In a process of its own, once:
 
     * `load_seconds` from `edgelm.load` to a model that is ready, what runs it imported
@@ -33,12 +35,17 @@ def measure_speed(model: Path, threads: int, prompt: int, new: int) -> dict[str,
     * `joules` for the new tokens, None where the machine does not tell
     * `peak_bytes` of the process, and `model_bytes`, by how much it grew from before the model was loaded
     """
-    return _run({"kind": "speed", "model": str(model), "threads": threads, "prompt": prompt, "new": new})
+    job = {"kind": "speed", "threads": threads, "prompt": prompt, "new": new}
+    return _run({**job, **_paths(model, adapter)})
 
 
-def measure_quality(model: Path, texts: dict[str, list[str]]) -> dict[str, Any]:
+def measure_quality(model: Path, texts: dict[str, list[str]], adapter: Path | None = None) -> dict[str, Any]:
     """By language `bits_per_byte`, with their `mean`, `characters_per_token` and `bytes_per_token`."""
-    return _run({"kind": "quality", "model": str(model), "texts": texts})
+    return _run({"kind": "quality", "texts": texts, **_paths(model, adapter)})
+
+
+def _paths(model: Path, adapter: Path | None) -> dict[str, str | None]:
+    return {"model": str(model), "adapter": None if adapter is None else str(adapter)}
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +69,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 def _speed(job: dict[str, Any]) -> dict[str, Any]:
     before = resident_memory()
     begin = time.perf_counter()
-    model = load(job["model"], threads=job["threads"])
+    model = load(job["model"], threads=job["threads"], adapter=job["adapter"])
     loaded = time.perf_counter() - begin
     prompt, new = min(job["prompt"], model.context), min(job["new"], model.context - 2)
     first = prompt_seconds(model, min(FIRST_TOKENS, model.context))
@@ -88,7 +95,7 @@ def _speed(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _quality(job: dict[str, Any]) -> dict[str, Any]:
-    model = load(job["model"])
+    model = load(job["model"], adapter=job["adapter"])
     read = read_texts(model, job["texts"])
     characters = {
         code: sum(len(unicodedata.normalize("NFC", text)) for text in texts)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.options import Output, Quiet, print_table, require_metrics
+from edgelm.cli.options import Adapter, Output, Quiet, print_table, require_metrics
 
 
 def bench(
@@ -13,6 +13,7 @@ def bench(
         list[Path], typer.Argument(help="GGUF files, ONNX folders, model directories, folders of exports.")
     ],
     output: Output,
+    adapter: Adapter = None,
     prompt: Annotated[int, typer.Option("--prompt", "-p", help="Tokens read.", min=1)] = 512,
     new: Annotated[int, typer.Option("--new", "-n", help="Tokens written.", min=1)] = 128,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Turns of each model.", min=1)] = 5,
@@ -48,7 +49,8 @@ def bench(
     loaded = [load_task(task) for task in tasks or []]
     require_metrics(loaded)
     settings = Settings(prompt, new, repetitions, counts)
-    figures = work(models, output, settings, text=text, tasks=loaded, progress=Progress(quiet=quiet))
+    progress = Progress(quiet=quiet)
+    figures = work(models, output, settings, adapter=adapter, text=text, tasks=loaded, progress=progress)
     print_table(*speed_table(figures), f"Means of {repetitions} turns, and standard deviations")
     print_table(
         *language_table(figures, "characters_per_second"), "Characters a second, threads as suits best"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgelm.cli.options import Quiet
+from edgelm.cli.options import Adapter, Quiet
 
 if TYPE_CHECKING:
     from edgelm.runtime import Generation
@@ -29,6 +29,7 @@ HELP = """\
 
 def chat(
     model: Annotated[Path, typer.Argument(help="A .gguf file, an ONNX folder or a model directory.")],
+    adapter: Adapter = None,
     system: Annotated[str, typer.Option(help="What the model is told before all else.")] = "",
     max_tokens: Annotated[int, typer.Option(help="Longest answer.", min=1)] = 256,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.7,
@@ -50,9 +51,10 @@ def chat(
     Options(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
     )  # or the first answer fails
-    loaded = load(model, threads=threads)
+    loaded = load(model, threads=threads, adapter=adapter)
+    loaded.frame()  # a model without a chat format is refused now, not at the first message
     terminal = sys.stdin.isatty()
-    if only_pretrained(loaded, model):
+    if adapter is None and only_pretrained(loaded, model):  # what an adapter was trained for nobody knows
         _say("this model has learnt to continue text, not to answer. Finetune it on conversations first.")
     if terminal and not quiet:
         _say(f"{loaded.name}. /help lists the commands, /exit leaves.")

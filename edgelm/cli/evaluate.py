@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgelm.cli.options import Output, Quiet, print_table, require_metrics, split_codes, trained_languages
+from edgelm.cli.options import (
+    Adapter,
+    Output,
+    Quiet,
+    print_table,
+    require_metrics,
+    split_codes,
+    trained_languages,
+)
 
 
 def evaluate(
@@ -15,6 +23,7 @@ def evaluate(
     ],
     output: Output,
     tasks: Annotated[list[str] | None, typer.Argument(help="Tasks by name or YAML file.")] = None,
+    adapter: Adapter = None,
     corpus: Annotated[Path | None, typer.Option(help="A corpus to measure bits per byte on.")] = None,
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     languages: Annotated[
@@ -58,6 +67,7 @@ def evaluate(
     found = work(
         for_backend(model, backend, output / "export", progress) if backend else model,
         output / "model",
+        adapter=adapter,
         corpus=corpus,
         tasks=loaded,
         split=split,

@@ -13,6 +13,9 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; m
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No bars; a plain line only while something takes long.")
 ]
+Adapter = Annotated[
+    Path | None, typer.Option(help="A LoRA adapter for a .gguf file, from export --to lora:F16.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed and inputs give the same bytes.", min=0)]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"], typer.Option(help="auto measures which of the two is faster here.")

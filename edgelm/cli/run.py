@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelm.cli.options import Quiet, refuse_unused
+from edgelm.cli.options import Adapter, Quiet, refuse_unused
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from edgelm.runtime import LabelModel
+    from edgelm.runtime.grammar import Grammar
 
 SHOWN = 5
 """Labels of a text that are printed; `--json` has all."""
 BAR = 30
 """Characters that stand for certainty."""
+FITS = "What the text has to fit (one of them)"
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 
 
@@ -32,10 +34,7 @@ def run(
         str,
         typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),
     ],
-    adapter: Annotated[
-        Path | None,
-        typer.Option(help="A LoRA adapter for a .gguf file, from export --to lora:F16."),
-    ] = None,
+    adapter: Adapter = None,
     language: Annotated[str | None, typer.Option(help="Language to continue in, such as zul.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Answer the text as a message.")] = False,
     max_tokens: Annotated[int, typer.Option(help="Longest continuation.")] = 64,
@@ -43,6 +42,15 @@ def run(
     top_p: Annotated[
         float, typer.Option(help="Sample from the likeliest tokens of this probability.")
     ] = 0.95,
+    json_schema: Annotated[
+        Path | None, typer.Option(help="A JSON schema: the text is JSON that fits it.", rich_help_panel=FITS)
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option(help="The text matches it as a whole.", rich_help_panel=FITS)
+    ] = None,
+    grammar: Annotated[
+        Path | None, typer.Option(help="A file in Lark's syntax: the text is a start.", rich_help_panel=FITS)
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same text.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
@@ -54,10 +62,14 @@ def run(
 
     text = _read(prompt)
     if labeller := load_labeller(model, threads=threads):
-        writing = ("adapter", "language", "chat", "max_tokens", "temperature", "top_p", "seed")
+        writing = (
+            "adapter", "language", "chat", "max_tokens", "temperature", "top_p", "json_schema", "regex",
+            "grammar", "seed",
+        )  # fmt: skip
         refuse_unused(context, dict.fromkeys(writing, (False, "with a model that labels")))
         _label(labeller, text, as_json, quiet)
         return
+    fits = _grammar(json_schema, regex, grammar)
     loaded = load(model, threads=threads, adapter=adapter)
     report = Generation()
     pieces = loaded.generate(
@@ -68,6 +80,7 @@ def run(
         seed=seed,
         language=get_language(language).code if language else None,
         chat=chat,
+        grammar=fits,
         report=report,
     )
     if as_json:
@@ -86,6 +99,26 @@ def run(
             file=sys.stderr,
         )
     loaded.close()
+
+
+def _grammar(json_schema: Path | None, regex: str | None, lark: Path | None) -> "Grammar | None":
+    from edgelm.errors import BadInput
+    from edgelm.extras import require
+    from edgelm.files import read_text
+    from edgelm.runtime.grammar import Grammar
+
+    if sum(one is not None for one in (json_schema, regex, lark)) > 1:
+        raise BadInput("--json-schema, --regex and --grammar exclude each other", remedy="give one of them")
+    path = json_schema or lark
+    if path is None and regex is None:
+        return None
+    require("llguidance", "grammar")  # now, not after the model has been loaded
+    try:
+        text = regex if path is None else read_text(path)
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise BadInput(f"cannot be read ({said})", file=path, remedy="check the path") from None
+    return Grammar("json_schema" if json_schema else "lark" if lark else "regex", text or "")
 
 
 def _read(prompt: str) -> str:

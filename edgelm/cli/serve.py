@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from edgelm.cli.options import Adapter
+
 
 def serve(
     model: Annotated[Path, typer.Argument(help="A .gguf file, an ONNX folder or a model directory.")],
+    adapter: Adapter = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8080,
     api_key: Annotated[
@@ -30,4 +33,4 @@ def serve(
     from edgelm.serve.server import Limits, serve
 
     limits = Limits(waiting=queue_limit, seconds=time_limit, size=size_limit, grace=grace)
-    serve(model, host, port, api_key, limits, threads)
+    serve(model, host, port, api_key, limits, threads, adapter)

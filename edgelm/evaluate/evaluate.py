@@ -48,6 +48,7 @@ def evaluate(
     model: Path,
     output: Path,
     *,
+    adapter: Path | None = None,
     corpus: Path | None = None,
     tasks: Sequence[Task[Any]] = (),
     split: str = "test",
@@ -61,6 +62,7 @@ def evaluate(
     """Evaluate a model into `output` (`evaluation.json`, `predictions.jsonl`); returns the figures.
 
     Args:
+        adapter: of `edgelm.load`.
         languages: of the tasks; all by default.
         prompt: the language in which a model that writes is asked; `auto` takes for each language the one
             that does better on validation.
@@ -88,7 +90,9 @@ def evaluate(
             raise BadInput("has a head and writes no text", file=model, remedy="leave --corpus out")
         if labeller and (prompt != "english" or beams > 1):
             raise BadInput("labels: it is not asked and writes nothing", file=model, remedy=UNASKED)
-        writer = None if labeller else load(model)
+        if labeller and adapter:
+            raise BadInput("labels: no adapter goes on it", file=model, remedy="leave --adapter out")
+        writer = None if labeller else load(model, adapter=adapter)
         loaded = labeller or writer
         assert loaded is not None
         figures: dict[str, Any] = {"name": loaded.name, "backend": loaded.backend, "split": split}
@@ -145,6 +149,7 @@ def evaluate(
         },
         inputs=[
             model,
+            *([adapter] if adapter else []),
             *([corpus] if corpus else []),
             *_files(tasks, SPLITS[: SPLITS.index(split) + 1]),
         ],

@@ -32,6 +32,7 @@ from edgelm.model.decoder import Decoder, Linear
 from edgelm.model.directory import load_model, save_weights, weights_digest
 from edgelm.progress import Progress
 from edgelm.runtime.adapter import WEIGHTS
+from edgelm.runtime.llama_c import llama_cpp
 from edgelm.runtime.torch import TorchModel
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -129,6 +130,7 @@ def export_adapter(
 
     Raises:
         BadInput: there is no adapter that can be exported, or an unknown format.
+        MissingExtra: what writes or runs the files is not installed.
         EdgelmError: llama.cpp with the adapter differs from PyTorch beyond the bound.
     """
     progress = progress or Progress(silent=True)
@@ -136,7 +138,7 @@ def export_adapter(
     for name in formats:
         get_bound(name)
     require("gguf", "export")
-    require("llama_cpp", "gguf")
+    llama_cpp()
     adapter = read_adapter(model)
     own = [name for name in formats if name.startswith(FAMILY)]
     others = [name for name in formats if name not in own]

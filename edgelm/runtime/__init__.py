@@ -23,7 +23,8 @@ def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | 
         adapter: a GGUF file of LoRA to put on a `.gguf` file; `LlamaCppModel.use_adapter` changes it.
 
     Raises:
-        BadInput: the path is missing, damaged, no model or one that labels.
+        BadInput: the path is missing, damaged, no model or one that labels; or the adapter is missing,
+            damaged, of another model, or for another runtime.
         MissingExtra: the runtime for it is not installed; the message names the command that installs it.
     """
     path = Path(path)
@@ -38,7 +39,11 @@ def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | 
 
         loaded = LlamaCppModel.open(path, threads)
         if adapter is not None:
-            loaded.use_adapter(adapter)
+            try:
+                loaded.use_adapter(adapter)
+            except BaseException:
+                loaded.close()
+                raise
         return loaded
     if adapter is not None:
         raise BadInput("an adapter goes on a .gguf file", file=path, remedy="export the base to one")

@@ -6,7 +6,7 @@ All else is here and in `generation` once: scoring, sampling, streaming.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.progress import Step
 from edgelm.runtime.choices import Ranked, check_choices, check_prompt
 from edgelm.runtime.generation import Generation, Held, common_length, write
+from edgelm.runtime.grammar import Constraint, Grammar
 from edgelm.runtime.sampling import Options, log_likelihoods, log_softmax
 from edgelm.tokenizer.special import ChatIds
 
@@ -60,6 +61,7 @@ class LanguageModel(ChatIds, ABC):
         bos, eos, end and the like: see `ChatIds`.
         held: what the last text that was written with `reuse` left in the key-value cache.
         pace: what reading costs, once it was measured.
+        spelling: the tokens as llguidance has them, once a grammar was given.
     """
 
     name: str
@@ -69,6 +71,7 @@ class LanguageModel(ChatIds, ABC):
     closed: bool = False
     held: Held | None = None
     pace: "Pace | None" = None
+    spelling: Any = None
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -90,6 +93,10 @@ class LanguageModel(ChatIds, ABC):
     @abstractmethod
     def token_bytes(self, token: int) -> bytes:
         """UTF-8 bytes of a token, empty for special tokens."""
+
+    def token_name(self, token: int) -> str:
+        """What a special token is called, as `<|im_end|>`; its number where it has no name."""
+        return f"<|{token}|>"
 
     @abstractmethod
     def language_tag(self, code: str) -> int | None:
@@ -228,6 +235,7 @@ class LanguageModel(ChatIds, ABC):
         chat: bool = False,
         stop: Sequence[str] = (),
         choices: Sequence[str] = (),
+        grammar: Grammar | None = None,
         frequency_penalty: float = 0.0,
         presence_penalty: float = 0.0,
         logprobs: int | None = None,
@@ -244,6 +252,7 @@ class LanguageModel(ChatIds, ABC):
             seed: the same seed gives the same text.
             stop: the text ends before the first of these; no part of one is streamed.
             choices: the text is one of these, drawn by how likely each is with its end.
+            grammar: what the text has to fit; where `max_tokens` cuts it short it need not.
             frequency_penalty: taken from a token's logit for each time it was drawn.
             presence_penalty: taken from it once it was drawn at all.
             logprobs: score every token, with so many of the likeliest in its place, in `report.scores`.
@@ -255,13 +264,14 @@ class LanguageModel(ChatIds, ABC):
             report: filled in as the text streams.
 
         Raises:
-            BadInput: an option is out of range, the prompt is empty or leaves no room in the context, or a
-                choice is longer than the text may be.
+            BadInput: an option is out of range, the prompt is empty or leaves no room in the context, a
+                choice is longer than the text may be, or the grammar is none.
+            MissingExtra: a grammar is given, and llguidance is not installed.
         """
         options = Options(
             max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop,
-            choices=choices, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-            logprobs=logprobs, reuse=reuse, lookup=lookup,
+            choices=choices, grammar=grammar, frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty, logprobs=logprobs, reuse=reuse, lookup=lookup,
         )  # fmt: skip
         ids = self.prompt(prompt, language, chat) if isinstance(prompt, str) else list(prompt)
         check_prompt(ids)
@@ -277,7 +287,8 @@ class LanguageModel(ChatIds, ABC):
                 f"a choice has {max(map(len, spelt))} tokens; there is room for {room}",
                 remedy="allow more tokens, or shorten it or the prompt",
             )
-        return write(self, ids, room, options, report or Generation(), spelt)
+        constraint = None if grammar is None else Constraint(self, grammar)
+        return write(self, ids, room, options, report or Generation(), spelt, constraint)
 
 
 class SessionBranches:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgelm.errors import EdgelmError
 from edgelm.runtime.constrained import Tokens, draw_text
+from edgelm.runtime.grammar import Constraint
 from edgelm.runtime.lookup import DRAFT, Drafts, Lookup, Pace
 from edgelm.runtime.output import Output
 from edgelm.runtime.sampling import Options, Sampler, TokenScore, token_score
@@ -139,9 +140,11 @@ class Text:
 
 def write(
     model: "LanguageModel", ids: list[int], room: int, options: Options, report: Generation,
-    choices: Sequence[Tokens] = (),
+    choices: Sequence[Tokens] = (), constraint: Constraint | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """The text after `ids`, of `room` tokens at most, or one of `options.choices`, whose tokens are given.
+
+    With a `constraint`, which has seen nothing yet, it fits `options.grammar`.
 
     What the session holds in the end stays with the model where `options.reuse` says so.
     """
@@ -154,7 +157,7 @@ def write(
         if choices:
             yield _choose(held, logits, choices, text, begin)
         else:
-            yield from _continue(held, logits, room, text, begin)
+            yield from _continue(held, logits, room, text, begin, constraint)
     except Cancelled:
         report.ended = "cancelled"
     finally:
@@ -164,10 +167,12 @@ def write(
         yield tail
 
 
-def _continue(held: Held, logits: np.ndarray, room: int, text: Text, begin: float) -> Iterator[str]:
+def _continue(
+    held: Held, logits: np.ndarray, room: int, text: Text, begin: float, constraint: Constraint | None
+) -> Iterator[str]:
     """Draw tokens from `logits` [1, vocab_size] on; `begin` is when the prompt began."""
     model, options, report = text.model, text.options, text.report
-    sampler, drafts = Sampler(options, model.vocab_size), Drafts()
+    sampler, drafts = Sampler(options, model.vocab_size, constraint), Drafts()
     lookup = Lookup(held.ids) if options.lookup else None
     draft: list[int] = []
     known = len(held.ids)  # tokens that are certain; a draft follows
@@ -183,7 +188,7 @@ def _continue(held: Held, logits: np.ndarray, room: int, text: Text, begin: floa
                 report.ended = "stop"
             elif piece := text.add(token, row):
                 yield piece
-            if text.output.stopped:
+            if text.output.stopped or sampler.done:
                 report.ended = "stop"
             elif report.tokens == room and not report.ended:
                 report.ended = "length"

@@ -37,8 +37,16 @@ class LlamaCppModel(LanguageModel):
     backend = "llama.cpp"
 
     def __init__(self, model: Any, path: Path, threads: int | None):
-        cpp = llama_cpp()
-        self.model, self.vocab, self.cpp, self.path = model, cpp.llama_model_get_vocab(model), cpp, path
+        self.model, self.path, self.cpp, self.state = model, path, llama_cpp(), None
+        try:
+            self._start(threads)
+        except BaseException:  # Ctrl-C too: nothing else would free what llama.cpp holds
+            self.close()
+            raise
+
+    def _start(self, threads: int | None) -> None:
+        model, path, cpp = self.model, self.path, self.cpp
+        self.vocab = cpp.llama_model_get_vocab(model)
         self.name = f"GGUF {path.stem.removeprefix('model-')}"
         self.composes = self._composes()
         self._name_tokens()
@@ -60,6 +68,8 @@ class LlamaCppModel(LanguageModel):
         self.adapters: dict[Path, Any] = {}
         if threads is None and self.threads > 1:
             self.threads = self._faster_threads()
+        if not np.isfinite(self.session().feed([self.bos])).all():
+            raise BadInput("its weights are damaged", file=path, remedy="copy or export the model again")
 
     @classmethod
     def open(cls, path: Path, threads: int | None = None) -> "LlamaCppModel":
@@ -74,11 +84,7 @@ class LlamaCppModel(LanguageModel):
             raise BadInput(
                 "is not a GGUF file that llama.cpp can read", file=path, remedy="export the model again"
             )
-        opened = cls(model, path, threads)
-        if not np.isfinite(opened.session().feed([opened.bos])).all():
-            opened.close()
-            raise BadInput("its weights are damaged", file=path, remedy="copy or export the model again")
-        return opened
+        return cls(model, path, threads)
 
     def session(self) -> "LlamaCppSession":
         self.check_open()
@@ -89,14 +95,10 @@ class LlamaCppModel(LanguageModel):
         return self._ids(unicodedata.normalize("NFC", text) if self.composes else text, parse_special=False)
 
     def token_bytes(self, token: int) -> bytes:
-        self.check_open()
-        size = LONGEST_TOKEN
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            written = self.cpp.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
-            if written >= 0:
-                return buffer.raw[:written]
-            size = -written
+        return self._piece(token, special=False)
+
+    def token_name(self, token: int) -> str:
+        return self._piece(token, special=True).decode("utf-8", "replace") or super().token_name(token)
 
     def language_tag(self, code: str) -> int | None:
         return self._special(language_tag(code))
@@ -145,7 +147,8 @@ class LlamaCppModel(LanguageModel):
     def close(self) -> None:
         if not self.closed:
             self.closed, self.current, self.held = True, None, None
-            self.cpp.llama_free(self.state)
+            if self.state:
+                self.cpp.llama_free(self.state)
             self.cpp.llama_model_free(self.model)
 
     def _name_tokens(self) -> None:
@@ -177,6 +180,16 @@ class LlamaCppModel(LanguageModel):
         buffer = ctypes.create_string_buffer(128)
         written = self.cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if written >= 0 else ""
+
+    def _piece(self, token: int, special: bool) -> bytes:
+        self.check_open()
+        size = LONGEST_TOKEN
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            written = self.cpp.llama_token_to_piece(self.vocab, token, buffer, size, 0, special)
+            if written >= 0:
+                return buffer.raw[:written]
+            size = -written
 
     def _special(self, token: str) -> int | None:
         """Id of a special token, or None where there is none of this name."""

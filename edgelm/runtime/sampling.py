@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
 
 from edgelm.errors import BadInput
+
+if TYPE_CHECKING:
+    from edgelm.runtime.grammar import Constraint, Grammar
 
 MAX_TOKENS = 4096
 MAX_LOGPROBS = 20
@@ -34,6 +37,7 @@ class Options:
     presence_penalty: float = 0.0
     stop: Sequence[str] = ()
     choices: Sequence[str] = ()
+    grammar: "Grammar | None" = None
     logprobs: int | None = None
     reuse: bool = False
     lookup: bool = True
@@ -59,6 +63,8 @@ class Options:
                     "a stop sequence is empty or too long",
                     remedy=f"give between 1 and {MAX_STOP_BYTES} bytes",
                 )
+        if self.choices and self.grammar:
+            raise BadInput("choices and a grammar exclude each other", remedy="give one of them")
         if self.choices and (self.stop or self.frequency_penalty or self.presence_penalty):
             raise BadInput(
                 "stop sequences and penalties do nothing where the answer is one of some choices",
@@ -90,13 +96,23 @@ class TokenScore(NamedTuple):
 
 
 class Sampler:
-    """Draws the tokens of one text, which the seed decides."""
+    """Draws the tokens of one text, which the seed decides.
 
-    def __init__(self, options: Options, vocab_size: int):
+    Args:
+        constraint: of the text, where it has to fit a grammar.
+    """
+
+    def __init__(self, options: Options, vocab_size: int, constraint: "Constraint | None" = None):
         self.options, self.random = options, np.random.default_rng(options.seed)
+        self.constraint = constraint
         penalised = options.frequency_penalty or options.presence_penalty
         self.counts = np.zeros(vocab_size, dtype=np.float32) if penalised else None
         """How often each token was drawn, where that counts."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing can follow what was drawn."""
+        return self.constraint is not None and self.constraint.done
 
     def draw(self, logits: np.ndarray) -> int:
         """The next token, from logits [vocab_size]."""
@@ -104,9 +120,13 @@ class Sampler:
         if self.counts is not None:
             spent = options.frequency_penalty * self.counts + options.presence_penalty * (self.counts > 0)
             logits = logits - spent
+        if self.constraint is not None:
+            logits = self.constraint.masked(logits)
         token = sample(logits, options.temperature, options.top_p, self.random)
         if self.counts is not None:
             self.counts[token] += 1
+        if self.constraint is not None:
+            self.constraint.take(token)
         return token
 
 

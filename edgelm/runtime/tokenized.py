@@ -18,5 +18,9 @@ class TokenizedModel(LanguageModel):
         known = self.tokenizer.bytes_of
         return known[token] if token < len(known) else b""  # a model may have more rows than tokens
 
+    def token_name(self, token: int) -> str:
+        names = {number: name for name, number in self.tokenizer.special.items()}
+        return names.get(token) or super().token_name(token)
+
     def language_tag(self, code: str) -> int | None:
         return self.tokenizer.language(code)

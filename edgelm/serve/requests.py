@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from edgelm.errors import BadInput
+from edgelm.runtime.grammar import Grammar
 from edgelm.runtime.sampling import MAX_LOGPROBS, MAX_TOKENS
 from edgelm.serve.errors import Refused
 from edgelm.serve.fields import Fields, only, wrong
@@ -61,7 +63,7 @@ def parse_completion(body: dict[str, Any]) -> Request:
         "max_tokens": COMPLETION_TOKENS if max_tokens is None else max_tokens,
         "logprobs": logprobs,
     }
-    _room_for_choices(shared["options"], max_tokens)
+    _room_for_the_whole(shared["options"], max_tokens)
     language = fields.text("language")
     fields.finish()
     if len(prompts) * shared["answers"] > MOST_ANSWERS:
@@ -84,11 +86,13 @@ def parse_chat(body: dict[str, Any]) -> Request:
     if old is not None and new is not None:
         raise Refused(400, "max_tokens and max_completion_tokens are one thing.", param="max_tokens")
     max_tokens = old if new is None else new
-    contents = _choice_format(fields.object("response_format"))
+    contents, wanted_grammar = _response_format(fields.object("response_format"))
     shared = _shared(fields)
-    if contents and shared["options"]["choices"]:
-        raise Refused(400, "guided_choice and response_format exclude each other.", param="response_format")
-    shared["options"]["choices"] += contents
+    options = shared["options"]
+    if (contents or wanted_grammar) and (options["choices"] or options["grammar"]):
+        raise Refused(400, "response_format excludes what is guided.", param="response_format")
+    options["choices"] += contents
+    options["grammar"] = options["grammar"] or wanted_grammar
     shared["options"] |= {
         "max_tokens": MAX_TOKENS if max_tokens is None else max_tokens,
         "logprobs": (top or 0) if wanted else None,
@@ -116,6 +120,7 @@ def _shared(fields: Fields) -> dict[str, Any]:
         "presence_penalty": fields.number("presence_penalty", 0.0),
         "stop": fields.texts("stop"),
         "choices": choices,
+        "grammar": _guided(fields, choices),
     }
     return {
         "model": fields.text("model"),
@@ -127,9 +132,43 @@ def _shared(fields: Fields) -> dict[str, Any]:
     }
 
 
-def _room_for_choices(options: dict[str, Any], max_tokens: int | None) -> None:
-    """A choice is as long as it is: only a limit that was given counts."""
-    if options["choices"] and max_tokens is None:
+def _guided(fields: Fields, choices: list[str]) -> Grammar | None:
+    """What the text has to fit."""
+    schema = fields.take("guided_json")
+    if schema is not None and not isinstance(schema, str | dict):
+        raise wrong("guided_json", "a JSON schema")
+    regex, lark = fields.text("guided_regex"), fields.text("guided_grammar")
+    given = {
+        "guided_choice": choices or None,
+        "guided_json": schema,
+        "guided_regex": regex,
+        "guided_grammar": lark,
+    }
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise Refused(400, f"{' and '.join(names)} exclude each other.", param=names[1])
+    if schema is not None:
+        return _grammar("json_schema", schema if isinstance(schema, str) else _json(schema), "guided_json")
+    if regex is not None:
+        return _grammar("regex", regex, "guided_regex")
+    return None if lark is None else _grammar("lark", lark, "guided_grammar")
+
+
+def _grammar(kind: Literal["json_schema", "regex", "lark"], text: str, name: str) -> Grammar:
+    try:
+        return Grammar(kind, text)
+    except BadInput as error:
+        raise Refused(400, str(error), param=name) from None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _room_for_the_whole(options: dict[str, Any], max_tokens: int | None) -> None:
+    """A choice is as long as it is, and half of what fits a grammar fits none: only a limit that was given
+    counts."""
+    if (options["choices"] or options["grammar"]) and max_tokens is None:
         options["max_tokens"] = MAX_TOKENS
 
 
@@ -177,27 +216,33 @@ def _content(value: Any, name: str) -> str:
     return "".join(part["text"] for part in value)
 
 
-def _choice_format(found: dict[str, Any] | None) -> dict[str, str]:
-    """The choices of a `response_format`, and the JSON that stands for each; none where any text will do."""
-    if found is None or found.get("type") == "text":
-        return {}
-    schema = (found.get("json_schema") or {}).get("schema") if found.get("type") == "json_schema" else None
+def _response_format(found: dict[str, Any] | None) -> tuple[dict[str, str], Grammar | None]:
+    """What a `response_format` asks for: choices with the JSON of each, or a grammar, or neither."""
+    name = "response_format"
+    kind = "text" if found is None else found.get("type")
+    if found is None or kind == "text":
+        return {}, None
+    if kind == "json_object":
+        return {}, _grammar("json_schema", _json({"type": "object"}), name)
+    inner = found.get("json_schema")
+    schema = inner.get("schema") if kind == "json_schema" and isinstance(inner, dict) else None
+    if not isinstance(schema, dict):
+        raise wrong(name, "text, json_object, or json_schema with a schema in it")
+    choices = _label_format(schema)
+    return (choices, None) if choices else ({}, _grammar("json_schema", _json(schema), name))
+
+
+def _label_format(schema: dict[str, Any]) -> dict[str, str]:
+    """The texts that a schema of one enum allows, alone or as the one member of an object, and the JSON that
+    stands for each; none where it allows more than that."""
     choices, member = _enum(schema), None
-    properties = schema.get("properties") if isinstance(schema, dict) and choices is None else None
+    properties = schema.get("properties") if choices is None else None
     if isinstance(properties, dict) and len(properties) == 1:
         ((member, inner),) = properties.items()
         choices = _enum(inner)
     if not choices or len(choices) > MOST_CHOICES:
-        raise Refused(
-            400,
-            "response_format has to be text, or a JSON schema of one string of an enum, alone or as the one "
-            "member of an object.",
-            param="response_format",
-        )
-    return {
-        choice: json.dumps(choice if member is None else {member: choice}, ensure_ascii=False)
-        for choice in choices
-    }
+        return {}
+    return {choice: _json(choice if member is None else {member: choice}) for choice in choices}
 
 
 def _enum(schema: Any) -> list[str] | None:

@@ -39,12 +39,16 @@ class Limits:
     grace: float
 
 
-def serve(path: Path, host: str, port: int, key: str, limits: Limits, threads: int | None = None) -> None:
+def serve(
+    path: Path, host: str, port: int, key: str, limits: Limits, threads: int | None = None,
+    adapter: Path | None = None,
+) -> None:  # fmt: skip
     """Serve a model until SIGTERM or Ctrl-C.
 
     Args:
         port: 0 takes a free one.
         key: that clients have to show; empty lets all in.
+        adapter: of `load`.
 
     Raises:
         BadInput: the model cannot be served, or the address or the key cannot be used.
@@ -58,7 +62,7 @@ def serve(path: Path, host: str, port: int, key: str, limits: Limits, threads: i
         print(
             f"edgelm: warning: whoever reaches {host} can use this model. Give an --api-key.", file=sys.stderr
         )
-    model = load(path, threads=threads)
+    model = load(path, threads=threads, adapter=adapter)
     name = path.stem if path.is_file() else path.resolve().name
     worker = Worker(model, limits.waiting, limits.seconds)
     gate = Gate(key, LOCAL | {host.lower()} if local else frozenset(), limits.size)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edgelm.errors import BadInput, out_of_memory
+from edgelm.errors import BadInput, MissingExtra, out_of_memory
 from edgelm.runtime import Generation, LanguageModel
 from edgelm.runtime.sampling import TokenScore
 from edgelm.serve.errors import Refused
@@ -133,7 +133,6 @@ class Worker:
 
     def __init__(self, model: LanguageModel, waiting: int, seconds: float):
         self.model, self.waiting, self.seconds = model, waiting, seconds
-        self.names = {model.bos: "<|bos|>", model.eos: "<|eos|>", model.end: "<|end|>"}
         self.jobs: deque[Job] = deque()
         self.current: Job | None = None
         self.closing = False
@@ -203,6 +202,8 @@ class Worker:
                 job.error = error
             except BadInput as error:
                 job.error = Refused(400, str(error))
+            except MissingExtra as error:
+                job.error = Refused(501, str(error))
             except Exception as error:  # the server must outlive any request
                 traceback.print_exc(file=sys.stderr)
                 what = "out of memory." if out_of_memory(error) else "the model failed; see the server's log."
@@ -293,7 +294,7 @@ class Worker:
     def _token(self, token: int, logprob: float) -> Token:
         data = self.model.token_bytes(token)
         if not data:
-            return Token(self.names.get(token, f"<|{token}|>"), None, logprob)
+            return Token(self.model.token_name(token), None, logprob)
         return Token(data.decode("utf-8", "replace"), data, logprob)
 
 

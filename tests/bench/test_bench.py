@@ -141,13 +141,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What would be measured; `stop` in it interrupts the next measurement."""
     made: list[tuple[str, int]] = []
 
-    def speed(path: Path, threads: int, prompt: int, new: int) -> dict[str, Any]:
+    def speed(path: Path, threads: int, prompt: int, new: int, adapter: None) -> dict[str, Any]:
         if made and made[-1] == ("stop", 0):
             raise KeyboardInterrupt
         made.append((path.name, threads))
         return _figures(len(made))
 
-    def quality(path: Path, texts: dict[str, list[str]]) -> dict[str, Any]:
+    def quality(path: Path, texts: dict[str, list[str]], adapter: None) -> dict[str, Any]:
         each = dict.fromkeys(texts, 1.0)
         return {
             "bits_per_byte": {**each, "mean": 1.0},

@@ -209,6 +209,23 @@ def test_a_model_that_was_only_pretrained_is_warned_of(
     )
 
 
+def test_a_model_without_a_chat_format_is_refused_before_a_prompt(
+    tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers", reason="makes the foreign model")
+    import foreign
+
+    folder = tmp_path / "model"
+    foreign.save_model("nine-heads", folder)
+    terminal = Terminal(folder, "--threads", 1)
+    terminal.wait("no chat format that edgelm knows. It can continue text, as edgelm run does.\n")
+    assert terminal.end() == 2
+    os.close(terminal.screen)
+    assert terminal.seen.splitlines() == [
+        "edgelm: this model has no chat format that edgelm knows. It can continue text, as edgelm run does."
+    ]
+
+
 def test_a_gguf_file_says_how_it_was_trained(tiny_model_dir: Path, tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
     pytest.importorskip("llama_cpp", reason="GGUF files are run with llama-cpp-python")

@@ -3,8 +3,11 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import exported
@@ -14,17 +17,19 @@ import torch
 from adapted import adapted
 from safetensors.numpy import load_file, save_file
 
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, MissingExtra
 from edgelm.export import verify
 from edgelm.export.adapter import export_adapter, read_adapter
 from edgelm.export.export import export
 from edgelm.export.gguf import write_gguf
 from edgelm.finetune.lora import ADAPTER
 from edgelm.runtime import LanguageModel, load
+from edgelm.runtime.llama import LlamaCppModel
 from edgelm.runtime.sampling import log_softmax
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
-pytest.importorskip("llama_cpp", reason="GGUF files are run with llama-cpp-python")
+if not any(map(find_spec, ("llama_cpp", "xllamacpp"))):
+    pytest.skip("GGUF files are run with llama-cpp-python or xllamacpp", allow_module_level=True)
 pytest.importorskip("peft", reason="peft makes the adapters")
 
 MESSAGE = "Sawubona, ninjani? ḓ"
@@ -280,6 +285,23 @@ def test_the_prebuilt_library_puts_adapters_on_too(exports: dict[str, tuple[Path
         for blocked in ((), ("llama_cpp",))
     }
     assert told["llama_cpp",] == told[()] != ""
+
+
+def test_the_prebuilt_library_verifies_what_is_exported(
+    tmp_path: Path, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("xllamacpp", reason="GGUF files are run without a compiler with xllamacpp")
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    found = export_adapter(models["one"], tmp_path / "out", ["lora:F32", "gguf:Q8_0"])
+    assert found["lora:F32"]["kl"] < 1e-6
+    model = load(tmp_path / "out" / "base" / "model-Q8_0.gguf", adapter=tmp_path / "out" / "adapter-F32.gguf")
+    assert isinstance(model, LlamaCppModel)
+    assert isinstance(model.cpp, SimpleNamespace)  # it was the prebuilt one indeed
+    model.close()
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(MissingExtra, match=r"gguf-prebuilt.*edgelm\[gguf\]"):
+        export_adapter(models["one"], tmp_path / "none", ["lora:F32"])
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_adapter_of_a_qwen_goes_on_it(tmp_path: Path) -> None:

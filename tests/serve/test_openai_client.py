@@ -187,10 +187,7 @@ def test_a_json_schema_of_labels_is_a_choice(served: Served) -> None:
     assert json.loads(found) in schema["enum"]
     parsed = served.client().chat.completions.parse(model=NAME, messages=ASKED, response_format=Label)
     assert parsed.choices[0].message.parsed.label in ("yebo", "cha")
-    for refused in (
-        {"type": "json_object"},
-        {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}},
-    ):
+    for refused in ({"type": "xml"}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": "x"}):
         with pytest.raises(openai.BadRequestError, match="response_format has to be"):
             chatted(served, response_format=refused)
 
@@ -239,7 +236,11 @@ def test_the_cache_is_kept_between_requests_without_a_seed(served: Served) -> No
         ({"seed": -1}, "seed"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"extra_body": {"top_k": 5}}, "top_k"),
-        ({"extra_body": {"guided_regex": "a+"}}, "guided_regex"),
+        ({"extra_body": {"guided_regex": ""}}, "guided_regex"),
+        ({"extra_body": {"guided_regex": ["a"]}}, "guided_regex"),
+        ({"extra_body": {"guided_json": []}}, "guided_json"),
+        ({"extra_body": {"guided_json": {}, "guided_regex": "a"}}, "guided_regex"),
+        ({"extra_body": {"guided_choice": ["a"], "guided_grammar": "x"}}, "guided_grammar"),
         ({"extra_body": {"temperature": "hot"}}, "temperature"),
         ({"extra_body": {"temperature": 10**400}}, "temperature"),
         ({"extra_body": {"stop": [1]}}, "stop"),
