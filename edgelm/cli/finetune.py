@@ -175,6 +175,7 @@ def finetune(
     from edgelm.extras import require
     from edgelm.finetune import repeat
     from edgelm.progress import Progress
+    from edgelm.runtime.inside import check_decoder
     from edgelm.tasks.task import load_task
 
     decoder, writes = method in BATCH, method in ("full", "lora")
@@ -211,8 +212,10 @@ def finetune(
         raise BadInput(
             f"--method {method} takes no model", remedy=f"leave {names[0]} out and begin with the task"
         )
-    if decoder and not Path(words[0]).exists():
-        raise BadInput("no such model", file=words[0], remedy="give a model directory, then the task")
+    if decoder:
+        if not Path(words[0]).exists():
+            raise BadInput("no such model", file=words[0], remedy="give a model directory, then the task")
+        check_decoder(Path(words[0]), heads=not writes)
     tasks = [replace(load_task(name), few=few) for name in names]
     require_metrics(tasks)
     if len(tasks) > 1 and regime != "general":

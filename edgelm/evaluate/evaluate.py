@@ -16,6 +16,7 @@ from edgelm.evaluate.scores import compare, score
 from edgelm.evaluate.tables import latex, markdown, to_json
 from edgelm.progress import Progress
 from edgelm.runtime import LanguageModel, load, load_labeller
+from edgelm.runtime.inside import is_one, no_model
 from edgelm.tasks.check import leaked
 from edgelm.tasks.examples import Tagged, languages_in
 from edgelm.tasks.tagging import Tagging
@@ -72,6 +73,8 @@ def evaluate(
         BadInput: model, corpus or a task's files are missing or damaged, there is nothing in the split, the
             model cannot do a task, or an option does not suit it.
     """
+    if model.is_dir() and not is_one(model):
+        raise no_model(model)
     _check(split, tasks)
     if not 1 <= beams <= MOST_BEAMS:
         raise BadInput(f"{beams} beams are out of range", remedy=f"give between 1 and {MOST_BEAMS}")

@@ -35,6 +35,7 @@ from edgelm.pretrain.packing import Packer
 from edgelm.pretrain.validation import BLOCK_TOKENS, HeldOut
 from edgelm.progress import Progress
 from edgelm.runtime import load
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.torch import TorchModel
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -157,6 +158,7 @@ def finish(
         )
     require("gguf", "export")
     require("llama_cpp", "gguf")
+    check_decoder(model)
     config = replace(config, select="best")
     tokenizer, inherited = TextTokenizer(model), reserved_by(model)
 

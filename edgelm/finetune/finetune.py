@@ -17,12 +17,13 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import PLAIN, Asking, predict
-from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, check_layers, prepare
 from edgelm.finetune.examples import ExampleSource, Mixture, answer_item
 from edgelm.finetune.lora import ADAPTER, Lora, add_adapter, save_adapter
 from edgelm.finetune.regime import Mixing, Pair, check_weights, languages_by_task, mix
 from edgelm.finetune.repeat import main_score
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
+from edgelm.model.config import read_config
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import load_model, save_model
 from edgelm.pretrain.checkpoint import clear_checkpoints
@@ -31,6 +32,7 @@ from edgelm.pretrain.packing import Item, Packer, Source
 from edgelm.pretrain.pretrain import VALIDATION_BYTES
 from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress, Step
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.examples import Example, Tagged, languages_in
 from edgelm.tasks.task import Task, check_names
@@ -75,6 +77,8 @@ def finetune(
         MissingExtra: an adapter is asked for and peft is not installed.
     """
     progress = progress or Progress(silent=True)
+    check_decoder(model)
+    check_layers(read_config(model).layers, config, adapter=lora is not None)
     _check(tasks, mixing, config, lora)
     codes_of = languages_by_task(tasks, languages) if mixing else {task.name: languages for task in tasks}
     text = TextTokenizer(model)

@@ -15,20 +15,21 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
-from edgelm.finetune.config import FinetuneConfig, check_judged, prepare
+from edgelm.finetune.config import FinetuneConfig, check_judged, check_layers, prepare
 from edgelm.finetune.examples import ExampleSource
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
 from edgelm.model.crf import MARK_INSIDE
 from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.model.directory import load_model
-from edgelm.model.head_config import HeadConfig
-from edgelm.model.heads import Labeller, save_labeller, with_head
+from edgelm.model.head_config import HeadConfig, read_head
+from edgelm.model.heads import Labeller, goes_on, load_labeller, save_labeller, with_head
 from edgelm.model.labelling import encode, parts
 from edgelm.pretrain.checkpoint import clear_checkpoints
 from edgelm.pretrain.loop import train
 from edgelm.pretrain.packing import Item, Packer
 from edgelm.progress import Progress
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.torch_labeller import TorchLabeller
 from edgelm.tasks.classification import Classification
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
@@ -53,27 +54,34 @@ def finetune_head(
     Args:
         languages: train and validate on these languages of the task only.
         both_ways: let tokens attend to those after them, as a model that learnt to read so always does.
+        model: a decoder; of one with a head, this goes on learning where it has the task's labels in their
+            order, and a new one begins elsewhere.
         validate_every: steps between two validations; with `config.select` "best", the weights of the best
             are given out.
 
     Raises:
         BadInput: model or task is missing or damaged, or the task has neither labels nor tags.
     """
+    check_decoder(model, heads=True)
     progress = progress or Progress(silent=True)
-    shape = read_config(model)
+    shape, earlier = read_config(model), read_head(model)
+    check_layers(shape.layers, config)
     if shape.family != "llama":
         raise BadInput(
             f"is a {shape.family}, and heads are put on Llamas alone",
             file=model,
             remedy="choose --method full or lora, or another model",
         )
-    head = head_of(task, both_ways or shape.both_ways)
+    head = head_of(task, both_ways or shape.both_ways or (earlier is not None and earlier.both_ways))
     text = TextTokenizer(model)
     inherited = reserved_by(model)
 
     def work(partial: Path) -> dict[str, Any]:
         examples = task.examples("train", languages)
-        labeller = with_head(load_model(model, to_write=False), _seen(head, examples), config.seed)
+        decoder = load_labeller(model, earlier) if earlier else load_model(model, to_write=False)
+        labeller = with_head(decoder, _seen(head, examples), config.seed)
+        if goes_on(decoder, head):
+            progress.say(f"the head of {model} goes on learning, as its labels are the same")
         prepare(labeller, config)
         shape = labeller.config
         codes = languages_in(examples)
