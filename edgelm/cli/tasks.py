@@ -98,9 +98,7 @@ def show(
                 print(_indented(f"of: {', '.join(choices)}", " "))
     if bad:
         lines = "1 bad line was" if len(bad) == 1 else f"{len(bad):,} bad lines were"
-        print(
-            f"\n{lines} left out: {bad[0]}\nedgelm tasks check {name} shows {'it' if len(bad) == 1 else 'all'}."
-        )
+        print(f"\n{lines} left out: {bad[0]}\nedgelm tasks check {name} shows all that is wrong.")
 
 
 @app.command()

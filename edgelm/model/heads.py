@@ -6,6 +6,7 @@ trained with attention both ways transformers knows nothing: it would read the t
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +53,11 @@ def document_means(x: Tensor, documents: Tensor | None) -> Tensor:
     return (sums / lengths[:, None])[of].view_as(x).to(x.dtype)
 
 
-def goes_on(decoder: Decoder, head: HeadConfig) -> bool:
+def goes_on(decoder: Decoder, head: HeadConfig) -> TypeGuard[Labeller]:
     """Whether a decoder has a head already that gives these labels."""
-    known = decoder.head if isinstance(decoder, Labeller) else None
-    return known is not None and (known.kind, known.labels) == (head.kind, head.labels)
+    if not isinstance(decoder, Labeller):
+        return False
+    return (decoder.head.kind, decoder.head.labels) == (head.kind, head.labels)
 
 
 def with_head(decoder: Decoder, head: HeadConfig, seed: int = 0) -> Labeller:

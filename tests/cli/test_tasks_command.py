@@ -74,7 +74,7 @@ def test_show_passes_over_lines_that_are_bad(edgelm, tmp_path):
     assert (
         f"\n2 bad lines were left out: {tmp_path / 'data' / 'zulu' / 'train.jsonl'}, line 1: not JSON" in out
     )
-    assert f"edgelm tasks check {path} shows all." in out
+    assert f"edgelm tasks check {path} shows all that is wrong." in out
     (tmp_path / "data" / "zulu" / "train.jsonl").write_text("{\n")
     code, _, err = edgelm("tasks", "show", path, "--language", "zul")
     assert code == 2
@@ -82,7 +82,8 @@ def test_show_passes_over_lines_that_are_bad(edgelm, tmp_path):
 
 
 @pytest.mark.parametrize(("columns", "more"), [(80, False), (120, True)])
-def test_the_list_fits_its_terminal(edgelm_terminal, columns, more):
+def test_the_list_fits_its_terminal(edgelm_terminal, monkeypatch, columns, more):
+    monkeypatch.delenv("EDGELM_DATA", raising=False)
     lines = edgelm_terminal(columns, "tasks", "list")
     assert max(map(len, lines)) <= columns
     row = next(line.split() for line in lines if line.startswith(" masakhanews "))
