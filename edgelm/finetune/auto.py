@@ -42,6 +42,7 @@ def finetune_auto(
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
+    validation_examples: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train several models of a task into `output`: the one to use, and the others below `output/tried`.
@@ -71,6 +72,7 @@ def finetune_auto(
             languages=languages,
             both_ways=both_ways,
             validate_every=validate_every,
+            validation_examples=validation_examples,
             progress=progress,
         )
         models = {cheap: both / cheap, HEAD: both / HEAD, ENSEMBLE: both}
@@ -96,6 +98,7 @@ def finetune_auto(
         languages=languages,
         both_ways=both_ways,
         validate_every=validate_every,
+        validation_examples=validation_examples,
         clean=clean,
         say=progress.say,
     )

@@ -35,6 +35,7 @@ def finetune_ensemble(
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
+    validation_examples: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train both models of a task into `output`, each of which also works alone; see `finetune_head`.
@@ -69,6 +70,7 @@ def finetune_ensemble(
                 languages=languages,
                 both_ways=both_ways,
                 validate_every=validate_every,
+                validation_examples=validation_examples,
                 progress=progress,
             ),
         }
@@ -106,6 +108,7 @@ def finetune_ensemble(
         languages=languages,
         both_ways=both_ways,
         validate_every=validate_every,
+        validation_examples=validation_examples,
         clean=artifacts.clear_locks,
         say=progress.say,
     )

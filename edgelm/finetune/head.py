@@ -17,6 +17,7 @@ from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
 from edgelm.finetune.config import FinetuneConfig, check_judged, check_layers, prepare
 from edgelm.finetune.examples import ExampleSource
+from edgelm.finetune.watching import telling, watched
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
 from edgelm.model.crf import MARK_INSIDE
@@ -47,6 +48,7 @@ def finetune_head(
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
+    validation_examples: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a head, and the decoder below it, into `output`; returns validation scores and figures.
@@ -56,6 +58,7 @@ def finetune_head(
         both_ways: let tokens attend to those after them, as a model that learnt to read so always does.
         model: a decoder; of one with a head, this goes on learning where it has the task's labels in their
             order, and a new one begins elsewhere.
+        validation_examples: at these validations, the same each time; 0 is all, as always at the end.
         validate_every: steps between two validations; with `config.select` "best", the weights of the best
             are given out.
 
@@ -94,13 +97,15 @@ def finetune_head(
             ExampleSource(items, config.seed), batch=config.batch, context=shape.context, pad=text.pad
         )
 
-        def scored(one: Labeller) -> dict[str, Any]:
-            return score_task(task, held_out, predict(TorchLabeller(one, text), task, held_out))
+        looked_at = watched(task, held_out, validation_examples)
+
+        def scored(one: Labeller, given: list[Any]) -> dict[str, Any]:
+            return score_task(task, given, predict(TorchLabeller(one, text), task, given))
 
         def error(one: Decoder) -> dict[str, float]:
             assert isinstance(one, Labeller)
             one.eval()
-            found = scored(one)
+            found = scored(one, looked_at)
             one.train()
             by_language = found["languages"].items()
             each = {code: round(1 - part[part["metric"]], 4) for code, part in by_language}
@@ -113,7 +118,9 @@ def finetune_head(
             partial,
             progress,
             "finetuning",
-            validate=error if validate_every and held_out else None,
+            validate=telling(error, [looked_at], [held_out], progress.say)
+            if validate_every and held_out
+            else None,
             validate_every=validate_every,
             epoch_tokens=sum(len(item.ids) for item in items),
             measures="validation error",
@@ -121,7 +128,7 @@ def finetune_head(
             layer_decay=config.layer_decay,
         )
         labeller.to("cpu")
-        figures["tasks"] = {task.name: scored(labeller)} if held_out else {}
+        figures["tasks"] = {task.name: scored(labeller, held_out)} if held_out else {}
         card = finetuned_card(
             [task],
             "head",
@@ -145,6 +152,7 @@ def finetune_head(
         languages=languages,
         both_ways=both_ways,
         validate_every=validate_every,
+        validation_examples=validation_examples,
         clean=clear_checkpoints,
         say=progress.say,
     )
@@ -161,6 +169,7 @@ def build_labeller(
     languages: list[str] | None,
     both_ways: bool,
     validate_every: int,
+    validation_examples: int,
     clean: Callable[[Path], object],
     say: Callable[[str], object],
 ) -> dict[str, Any]:
@@ -174,6 +183,7 @@ def build_labeller(
             "tasks": [task.config()],
             "languages": languages,
             "validate_every": validate_every,
+            "validation_examples": validation_examples,
             "inherited": reserved_by(model),
             **config.decisive(),
         },
