@@ -104,12 +104,3 @@ def require_metrics(tasks: "Sequence[Task[Any]]") -> None:
         if task.family in ("generation", "chat"):
             require("sacrebleu", "evaluate")
             require("rouge_score", "evaluate")
-
-
-def trained_languages(model: Path) -> list[str] | None:
-    """The languages that a model was finetuned on with `--languages`, if it was."""
-    from edgelm.artifacts import read_provenance
-
-    found = read_provenance(model) if model.is_dir() else None
-    languages = found["config"].get("languages") if found and found.get("command") == "finetune" else None
-    return languages or None
