@@ -38,16 +38,15 @@ def usual_languages(model: Path, task: Task[Any], split: str) -> tuple[list[str]
     if not chosen:
         said = f"{task.name}: in {', '.join(here)}, none of which the model was finetuned on"
         return here, f"{said} ({', '.join(learnt or [])})."
-    parts = [f"{task.name}: in {', '.join(chosen)}"]
-    if learnt is not None:
-        parts.append("which the model was finetuned on" if len(chosen) < len(here) else "")
+    why = " (what the model was finetuned on)" if learnt is not None else ""
+    parts = [f"{task.name}: in {', '.join(chosen)}{why}"]
     if others := [code for code in here if code not in chosen]:
-        parts.append(f"not in {', '.join(others)}, for which name them: --languages {','.join(here)}")
+        parts.append(f"not in {', '.join(others)}: for these give --languages {','.join(here)}")
     if absent := [code for code in every if code not in here and (learnt is None or code in learnt)]:
         parts.append(f"not in {', '.join(absent)}, whose {split} file is not here")
     if lacking := [code for code in learnt or [] if not task.has(split, code)]:
         parts.append(f"not in {', '.join(lacking)}, which has no {split} split")
-    return chosen, "; ".join(filter(None, parts)) + "."
+    return chosen, "; ".join(parts) + "."
 
 
 def learnt_languages(model: Path, task: Task[Any]) -> list[str] | None:
