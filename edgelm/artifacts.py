@@ -17,8 +17,8 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -144,17 +144,21 @@ def build(
     # in order, not sorted: two files that swap their contents are other inputs
     digest = digest_of({"command": command, "config": config, "inputs": list(input_digests.values())})
 
+    partial, lock = (output.with_name(f".{output.name}.{what}") for what in ("partial", "lock"))
     found = None if fresh else _finished(output, digest)
-    if found is not None:
-        shutil.rmtree(_aside(output), ignore_errors=True)  # there if a run was killed right after the rename
+    if found is not None:  # a run that was killed right after the rename left these
+        shutil.rmtree(_aside(output), ignore_errors=True)
+        with suppress(Timeout, OSError):
+            if lock.exists():
+                with held(lock):
+                    pass
         say(f"{output} was made before with the same settings from the same inputs")
         return found, False
     _check_replaceable(output, command, inputs)
-    partial, lock = (output.with_name(f".{output.name}.{what}") for what in ("partial", "lock"))
     new_folders = [folder for folder in output.parents if not folder.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0):
+        with held(lock):
             if fresh:
                 for left in (partial, _earlier(partial)):
                     shutil.rmtree(left, ignore_errors=True)
@@ -209,7 +213,6 @@ def build(
     except (BadInput, Unfit):
         if new_folders:
             with suppress(OSError):  # another process has begun to use them
-                lock.unlink(missing_ok=True)
                 for folder in new_folders:
                     folder.rmdir()
         raise
@@ -226,6 +229,22 @@ def build(
             "Nothing was left half-written; run the same command again once this is mended."
         ) from error
     return provenance, True
+
+
+@contextmanager
+def held(lock: Path, timeout: float = 0) -> Iterator[None]:
+    """Hold a lock whose file is gone afterwards; -1 waits for it for ever.
+
+    It goes while the lock is still held. A process that opened it before gets a lock on a file without a
+    name, which filelock sees and gives up for the one that has the name; removed any later, the file could be
+    another's.
+    """
+    with FileLock(lock, timeout=timeout):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file; filelock does once it is closed
+                lock.unlink()
 
 
 def clear_locks(folder: Path) -> None:

@@ -1,14 +1,17 @@
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from edgelm import artifacts
 from edgelm.artifacts import build, digest_of, digest_path, read_provenance, write_json, write_text
@@ -44,7 +47,7 @@ def stage(source: Path, tmp_path: Path) -> Stage:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_provenance_says_what_made_it(stage, source):
@@ -461,3 +464,49 @@ def test_what_is_replaced_is_said(source: Path, tmp_path: Path) -> None:
     (tmp_path / ".out.partial" / "half").touch()
     assert make(4, fresh=True)
     assert not (output / "half").exists()
+
+
+def test_the_file_of_a_lock_goes_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed, unlink = [], Path.unlink
+
+    def watched(path: Path, missing_ok: bool = False) -> None:
+        with pytest.raises(Timeout):
+            FileLock(path, timeout=0).acquire()
+        removed.append(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    with artifacts.held(tmp_path / ".lock"):
+        pass
+    assert removed == [tmp_path / ".lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def hammer(folder: str, name: str) -> None:
+    """Take a lock again and again, and say so where somebody else is in it already."""
+    place = Path(folder)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        with suppress(Timeout), artifacts.held(place / ".lock"):
+            try:
+                (place / "inside").touch(exist_ok=False)
+                time.sleep(0.0002)
+                (place / "inside").unlink()
+                (place / name).touch()
+            except OSError:
+                (place / "two").touch()
+
+
+def test_a_lock_that_is_removed_keeps_all_others_out(tmp_path: Path) -> None:
+    """Four processes take one lock some thousand times, each time with a new file."""
+    names = ["a", "b", "c", "d"]
+    workers = [
+        multiprocessing.get_context("spawn").Process(target=hammer, args=(str(tmp_path), name))
+        for name in names
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgelm.errors import BadInput
-from edgelm.runtime.gguf_header import is_model
-from edgelm.runtime.graph_file import GRAPHS, external_files, find_graph
+from edgelm.runtime.graph_file import external_files, find_graph
+from edgelm.runtime.inside import is_one, models_inside
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
@@ -18,16 +18,10 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise BadInput("no such model", file=path, remedy="give a model or a folder of exports")
-        if path.is_file() or any(
-            (path / name).exists() for name in (*GRAPHS, "model.safetensors", "config.json")
-        ):
+        if is_one(path):
             found.append((path.name or path.resolve().name, path))
             continue
-        inside = [one for one in sorted(path.rglob("*.gguf")) if is_model(one)]
-        inside += sorted({one.parent for name in GRAPHS for one in path.rglob(name)})
-        inside = [
-            one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)
-        ]
+        inside = models_inside(path)
         if not inside:
             raise BadInput("holds no model", file=path, remedy="give a model or what edgelm export wrote")
         found += [(_short(one.relative_to(path)), one) for one in inside]

@@ -5,15 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgelm.cli.options import (
-    Adapter,
-    Output,
-    Quiet,
-    print_table,
-    require_metrics,
-    split_codes,
-    trained_languages,
-)
+from edgelm.cli.options import Adapter, Output, Quiet, print_table, require_metrics, split_codes
+
+WRITING = "Models that write"
 
 
 def evaluate(
@@ -22,29 +16,58 @@ def evaluate(
         typer.Argument(help="A .gguf file, an ONNX folder or a directory of any model that edgelm makes."),
     ],
     output: Output,
-    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks by name or YAML file.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Argument(help="Names from edgelm tasks list, or YAML files.")
+    ] = None,
     adapter: Adapter = None,
-    corpus: Annotated[Path | None, typer.Option(help="A corpus to measure bits per byte on.")] = None,
-    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    corpus: Annotated[
+        Path | None, typer.Option(help="A corpus, on whose text bits per byte are measured as well.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Which part of the data: test, or validation while you still choose.")
+    ] = "test",
     languages: Annotated[
-        str | None, typer.Option(help="Only these of the tasks', as in zul,xho; by default the model's own.")
+        str | None,
+        typer.Option(
+            help="Evaluate in these languages, as in zul,xho.",
+            show_default="those that the model was finetuned on for the task, else all",
+        ),
     ] = None,
     backend: Annotated[
         Literal["torch", "onnx", "gguf"] | None,
-        typer.Option(help="Export a model directory at full precision and evaluate that."),
+        typer.Option(
+            help="Evaluate in another runtime, for which the model directory is exported first.",
+            show_default="what the model is made for",
+        ),
     ] = None,
     prompt: Annotated[
         Literal["english", "native", "auto"],
-        typer.Option(help="Language of the prompts; auto takes the better one on validation."),
+        typer.Option(
+            help="Language in which a model that writes is asked: English, that of the text, or (auto) the "
+            "one that does better on validation.",
+            rich_help_panel=WRITING,
+        ),
     ] = "english",
-    beams: Annotated[int, typer.Option(help="Texts written side by side; 1 is greedy.", min=1, max=64)] = 1,
+    beams: Annotated[
+        int,
+        typer.Option(
+            help="Texts written side by side to find the likeliest; 1 takes the likeliest token each time.",
+            min=1,
+            max=64,
+            rich_help_panel=WRITING,
+        ),
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Measure bits per byte on a corpus and scores on tasks, beside baselines."""
+    """Score a model on tasks beside baselines, and its bits per byte on a corpus.
+
+    edgelm evaluate MODEL topic -o OUT: results.md in OUT sets the model beside models that cost nothing.
+    """
     from edgelm.errors import BadInput
     from edgelm.evaluate.backend import for_backend
-    from edgelm.evaluate.evaluate import Splits, clear_results, evaluate_baselines, write_results
+    from edgelm.evaluate.evaluate import JUDGED, Splits, clear_results, evaluate_baselines, write_results
     from edgelm.evaluate.evaluate import evaluate as work
+    from edgelm.evaluate.languages import Languages, usual_languages
     from edgelm.evaluate.scores import ALL
     from edgelm.evaluate.tables import HEADER, cells
     from edgelm.evaluate.tables import rows as table_rows
@@ -60,8 +83,14 @@ def evaluate(
     require_metrics(loaded)
     progress = Progress(quiet=quiet)
     codes = split_codes(languages)
-    if codes is None and (trained := trained_languages(model)):
-        codes = [code for code in trained if all(task.has(split, code) for task in loaded)] or None
+    if not model.exists():
+        raise BadInput("no such model", file=model, remedy="give a .gguf file or a model directory")
+    own: Languages = codes
+    if codes is None and split in JUDGED:
+        usual = {task.name: usual_languages(model, task, split) for task in loaded}
+        own = {name: found for name, (found, _) in usual.items()}
+        for _, why in usual.values():
+            print(why)
     clear_results(output)
     splits = Splits()
     found = work(
@@ -71,7 +100,7 @@ def evaluate(
         corpus=corpus,
         tasks=loaded,
         split=split,
-        languages=codes,
+        languages=own,
         prompt=prompt,
         beams=beams,
         name=model.resolve().name,
@@ -87,8 +116,8 @@ def evaluate(
         print(f"perplexity is per token of this model's tokenizer of {found['tokenizer']['tokens']:,} tokens")
     if loaded:
         cheap = output / "baselines"
-        evaluate_baselines(cheap, loaded, split, codes, progress, splits)
-        entries = write_results(output, [output / "model"], cheap, loaded, split, codes, splits)
+        evaluate_baselines(cheap, loaded, split, own, progress, splits)
+        entries = write_results(output, [output / "model"], cheap, loaded, split, own, splits)
         for task in loaded:
             for code, count in found["tasks"][task.name].get("leaked", {}).items():
                 print(

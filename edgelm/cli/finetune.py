@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgelm.cli.finetune_tables import Found, report, show_mixture
+from edgelm.cli.finetune_tables import Found, report, show_search
+from edgelm.cli.finetune_training import make_training, read_weights
 from edgelm.cli.options import (
     OPTIMISER,
     Dropout,
@@ -17,21 +18,18 @@ from edgelm.cli.options import (
     Seed,
     Select,
     Window,
-    print_table,
     refuse_unused,
     require_metrics,
     split_codes,
 )
 
 if TYPE_CHECKING:
-    from edgelm.finetune.config import FinetuneConfig
-    from edgelm.finetune.repeat import Training
-    from edgelm.progress import Progress
-    from edgelm.tasks.task import Task
+    pass
 
 BATCH = {"full": 32, "lora": 32, "head": 8, "ensemble": 8, "auto": 8}
 RATES = {"full": 0.002, "lora": 0.01, "head": 0.002, "ensemble": 0.002, "auto": 0.002}
-DATA, REGIMES, AGAIN = "Data", "General regime", "Again and again"
+DATA, REGIMES, AGAIN = "Data", "General regime", "Several runs"
+ADAPTER, HEADS, JUDGING = "Adapter (lora)", "Head (head, ensemble, auto)", "Validation while training"
 
 
 def finetune(
@@ -40,80 +38,118 @@ def finetune(
         list[str],
         typer.Argument(
             metavar="[MODEL] TASK...",
-            help="A model directory, which linear and crf do without; then tasks by name or YAML file.",
+            help="The directory of a pretrained model (not with linear and crf); then a task, or several: a "
+            "name from edgelm tasks list, or a YAML file.",
         ),
     ],
     output: Output,
     method: Annotated[
         Literal["full", "lora", "head", "ensemble", "linear", "crf", "auto"],
         typer.Option(
-            help="full: all weights, the model writes the answer. lora: a small adapter does. head: it "
-            "labels a text or each word. linear, crf: no decoder, seconds. ensemble: head and linear or crf "
-            "decide together. auto: the smallest that is good."
+            help="What is trained. full: all weights, to write answers. lora: a small adapter, to write "
+            "answers. head: all weights and a layer that labels a text or each word. linear (labels of a "
+            "text), crf (tags of words): no language model, done in seconds. ensemble: a head, and linear or "
+            "crf beside it. auto: all of these that label, and keeps the smallest that is as good."
         ),
     ] = "full",
     regime: Annotated[
         Literal["mono", "multi", "general"] | None,
         typer.Option(
-            help="mono: a model for each language. multi: one for all languages of a task. general: one for "
-            "many tasks, each with a share.",
-            show_default="multi, of several tasks general",
+            help="mono: a model for each language, in OUTPUT/zul and so on. multi: one model for all "
+            "languages of one task. general: one model for several tasks, each with a share of the training.",
+            show_default="multi; with several tasks general",
         ),
     ] = None,
     languages: Annotated[
-        str | None, typer.Option(help="Only these, as in zul,xho; all of the task's.", rich_help_panel=DATA)
+        str | None,
+        typer.Option(
+            help="Train on these languages only, as in zul,xho.",
+            show_default="all of the task's",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     few: Annotated[
         int,
         typer.Option(
-            help="Train on so many examples of each language; 0 is all.", min=0, rich_help_panel=DATA
+            help="Train on so many examples of each language, to see what few labels give; 0 is all.",
+            min=0,
+            rich_help_panel=DATA,
         ),
     ] = 0,
     prompt: Annotated[
         Literal["english", "native", "both"],
-        typer.Option(help="Language of prompts and answers; both draws for each.", rich_help_panel=DATA),
+        typer.Option(
+            help="Language of the questions and answers that are learnt: English, that of the example, or "
+            "one of the two drawn for each example.",
+            rich_help_panel=DATA,
+        ),
     ] = "english",
     replay: Annotated[
         Path | None,
-        typer.Option(help="A corpus to go on learning from beside the task.", rich_help_panel=DATA),
+        typer.Option(
+            help="A corpus (edgelm corpus build): half of what is read stays plain text, so that the model "
+            "goes on writing as well as it did.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     weight: Annotated[
         list[str] | None,
-        typer.Option(help="Weight of a task, as in t2x=2; 1 by default.", rich_help_panel=REGIMES),
+        typer.Option(
+            help="Twice as much of one task: t2x=2; repeat for more tasks.",
+            show_default="1 for each",
+            rich_help_panel=REGIMES,
+        ),
     ] = None,
     exponent: Annotated[
         float,
         typer.Option(
-            help="Of a task's examples in a language: 1 shares by size, 0 evenly.", rich_help_panel=REGIMES
+            help="How much the number of examples counts: 1 shares by size, 0 evenly.",
+            rich_help_panel=REGIMES,
         ),
     ] = 0.3,
     min_share: Annotated[
-        float, typer.Option(help="Least share of a task in a language.", rich_help_panel=REGIMES)
+        float, typer.Option(help="Least share of a task in a language, from 0 to 1.", rich_help_panel=REGIMES)
     ] = 0.02,
-    max_share: Annotated[float, typer.Option(help="Greatest share of one.", rich_help_panel=REGIMES)] = 0.6,
+    max_share: Annotated[
+        float,
+        typer.Option(help="Greatest share of a task in a language, from 0 to 1.", rich_help_panel=REGIMES),
+    ] = 0.6,
     max_epochs: Annotated[
-        float, typer.Option(help="How often its examples are seen at most; 0 any.", rich_help_panel=REGIMES)
+        float,
+        typer.Option(help="Times that an example is seen at most; 0 is any number.", rich_help_panel=REGIMES),
     ] = 0.0,
     both_ways: Annotated[
         bool,
         typer.Option(
-            "--both-ways", help="With a head, also in an ensemble: words see what comes after them."
+            "--both-ways",
+            help="Let words see those after them: better tags, and a model that runs in edgelm only.",
+            rich_help_panel=HEADS,
         ),
     ] = False,
-    rank: Annotated[int, typer.Option(help="Of the adapter.")] = 16,
-    alpha: Annotated[int, typer.Option(help="The adapter's part is scaled by alpha / rank.")] = 32,
+    rank: Annotated[
+        int,
+        typer.Option(help="Size of the adapter: the rank of its matrices.", rich_help_panel=ADAPTER),
+    ] = 16,
+    alpha: Annotated[
+        int, typer.Option(help="The adapter counts by alpha / rank.", rich_help_panel=ADAPTER)
+    ] = 32,
     shared_base: Annotated[
         bool,
         typer.Option(
             "--shared-base",
-            help="Leave the chat's tokens to the base, so that one file of it serves several adapters.",
+            help="Leave the chat's tokens as the base has them, so that one file of the base serves several "
+            "adapters.",
+            rich_help_panel=ADAPTER,
         ),
     ] = False,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.", rich_help_panel=OPTIMISER)] = 150,
+    steps: Annotated[
+        int,
+        typer.Option(help="Steps of training, a batch each.", rich_help_panel=OPTIMISER),
+    ] = 150,
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Sequences a step.",
+            help="Sequences a step, each of --context tokens and packed with examples.",
             show_default="32, with a head 8",
             rich_help_panel=OPTIMISER,
         ),
@@ -122,61 +158,110 @@ def finetune(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Peak learning rate.", show_default="0.002, of lora 0.01", rich_help_panel=OPTIMISER
+            help="The highest learning rate of the run.",
+            show_default="0.002, with lora 0.01",
+            rich_help_panel=OPTIMISER,
         ),
     ] = None,
     optimizer: Optimizer = "muon",
     dropout: Dropout = 0.0,
     layer_decay: Annotated[
         float,
-        typer.Option(help="A layer learns at this part of the next one's rate.", rich_help_panel=OPTIMISER),
+        typer.Option(
+            help="Each layer learns at this part of the rate of the one above it; 1 is all alike.",
+            rich_help_panel=OPTIMISER,
+        ),
     ] = 1.0,
     freeze: Annotated[
-        int, typer.Option(help="Embedding and lowest layers that do not learn.", rich_help_panel=OPTIMISER)
+        int,
+        typer.Option(
+            help="Keep the embedding and so many of the lowest layers as they are; 0 keeps none.",
+            rich_help_panel=OPTIMISER,
+        ),
     ] = 0,
     reinit: Annotated[
-        int, typer.Option(help="Highest layers that begin anew.", rich_help_panel=OPTIMISER)
+        int,
+        typer.Option(
+            help="Begin so many of the highest layers anew, with random weights.", rich_help_panel=OPTIMISER
+        ),
     ] = 0,
     neftune: Annotated[
-        float, typer.Option(help="Noise on the embeddings; 5 is usual.", rich_help_panel=OPTIMISER)
+        float,
+        typer.Option(
+            help="Noise on the embeddings while training; 5 is usual, 0 none.", rich_help_panel=OPTIMISER
+        ),
     ] = 0.0,
     token_dropout: Annotated[
         float,
-        typer.Option(help="Share of tokens that are read as nothing.", rich_help_panel=OPTIMISER),
+        typer.Option(
+            help="Share of the tokens hidden from the model while it trains, from 0 to 1.",
+            rich_help_panel=OPTIMISER,
+        ),
     ] = 0.0,
     label_smoothing: Annotated[
-        float, typer.Option(help="Share of a target that all others get.", rich_help_panel=OPTIMISER)
+        float,
+        typer.Option(
+            help="Share of each right answer that is spread over all others; 0.1 is usual.",
+            rich_help_panel=OPTIMISER,
+        ),
     ] = 0.0,
     validate_every: Annotated[
         int | None,
         typer.Option(
-            help="Steps between validations; 0 validates at the end only.",
-            show_default="0, where they decide a tenth of the run",
+            help="Validate every so many steps as well; 0 only at the end.",
+            show_default="0; with --patience or --select best a tenth of the steps",
             min=0,
-            rich_help_panel=OPTIMISER,
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    validation_examples: Annotated[
+        int | None,
+        typer.Option(
+            help="Examples of a task that these validations read, the same each time; 0 is all. The score at "
+            "the end is always of all.",
+            show_default="100 where answers are written, 400 where ranked, all with a head",
+            min=0,
+            rich_help_panel=JUDGING,
         ),
     ] = None,
     patience: Annotated[
         int,
-        typer.Option(help="End after so many validations without a better one.", rich_help_panel=OPTIMISER),
+        typer.Option(
+            help="End early after so many validations without a better score; 0 never does.",
+            rich_help_panel=JUDGING,
+        ),
     ] = 0,
     select: Select = "last",
     seeds: Annotated[
-        int, typer.Option(help="Train with so many seeds, from --seed on.", min=1, rich_help_panel=AGAIN)
+        int,
+        typer.Option(
+            help="Train so many models, each with the next seed, and give mean and spread.",
+            min=1,
+            rich_help_panel=AGAIN,
+        ),
     ] = 1,
     search: Annotated[
         str | None,
-        typer.Option(help="Time to look for a learning rate in, as 10min.", rich_help_panel=AGAIN),
+        typer.Option(
+            help="First try five learning rates for so long together, as 10min, and train with the best.",
+            rich_help_panel=AGAIN,
+        ),
     ] = None,
     seed: Seed = 0,
     precision: Precision = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Teach a model a task."""
+    """Teach a model a task, from examples with answers.
+
+    edgelm finetune MODEL topic -o OUT: the model learns to write the answers.
+    edgelm finetune MODEL masakhaner --method head -o OUT: it tags words.
+    edgelm finetune masakhaner --method crf -o OUT: no language model is needed.
+    """
     from edgelm.errors import BadInput
     from edgelm.extras import require
     from edgelm.finetune import repeat
     from edgelm.progress import Progress
+    from edgelm.runtime.inside import check_decoder
     from edgelm.tasks.task import load_task
 
     decoder, writes = method in BATCH, method in ("full", "lora")
@@ -185,7 +270,7 @@ def finetune(
     without = f"with --method {method}"
     settings = (
         "steps batch context learning_rate optimizer dropout token_dropout layer_decay freeze reinit neftune "
-        "label_smoothing validate_every patience select seed precision"
+        "label_smoothing validate_every validation_examples patience select seed precision"
     ).split()
     shares = "weight exponent min_share max_share max_epochs".split()
     refuse_unused(
@@ -213,8 +298,10 @@ def finetune(
         raise BadInput(
             f"--method {method} takes no model", remedy=f"leave {names[0]} out and begin with the task"
         )
-    if decoder and not Path(words[0]).exists():
-        raise BadInput("no such model", file=words[0], remedy="give a model directory, then the task")
+    if decoder:
+        if not Path(words[0]).exists():
+            raise BadInput("no such model", file=words[0], remedy="give a model directory, then the task")
+        check_decoder(Path(words[0]), heads=not writes)
     tasks = [replace(load_task(name), few=few) for name in names]
     require_metrics(tasks)
     if len(tasks) > 1 and regime != "general":
@@ -233,8 +320,7 @@ def finetune(
         if search:
             place = folder.resolve().with_name(f"{folder.resolve().name}-search")
             found = repeat.search(training, place, parse_budget(search, "--search"), own, progress.say)
-            rows = [[rate, f"{score:.3f}"] for rate, score in found["scores"].items()]
-            print_table(["learning rate", "score"], rows, f"Validation after {found['steps']} steps")
+            show_search(found, steps, seeds)
             chosen = repeat.with_best_rate(training, found)
         if seeds > 1:
             return repeat.train_seeds(chosen, folder, seeds, own)
@@ -268,12 +354,19 @@ def finetune(
             label_smoothing=label_smoothing,
             patience=patience,
         )
+        if validation_examples is not None and not validate_every:
+            raise BadInput(
+                "--validation-examples does nothing without validations while training",
+                remedy="give --validate-every as well",
+            )
         how: dict[str, Any] = {"validate_every": validate_every}
+        if validation_examples is not None:
+            how["validation_examples"] = validation_examples
         if writes:
             from edgelm.finetune.lora import Lora
             from edgelm.finetune.regime import Mixing
 
-            mixing = Mixing(exponent, _weights(weight or []), min_share, max_share, max_epochs)
+            mixing = Mixing(exponent, read_weights(weight or []), min_share, max_share, max_epochs)
             how |= {
                 "lora": Lora(rank, alpha, shared_base) if method == "lora" else None,
                 "mixing": mixing if regime == "general" else None,
@@ -282,7 +375,7 @@ def finetune(
             }
         else:
             how["both_ways"] = both_ways
-        training = _training(method, Path(words[0]), tasks, config, how, progress)
+        training = make_training(method, Path(words[0]), tasks, config, how, progress)
         train = decoders
     found: Found
     several = repeat.languages_of(tasks[0], codes) if regime == "mono" else []
@@ -296,55 +389,3 @@ def finetune(
     else:
         found = train(output, codes)
     report(found)
-
-
-def _training(
-    method: str,
-    model: Path,
-    tasks: "list[Task[Any]]",
-    config: "FinetuneConfig",
-    how: dict[str, Any],
-    progress: "Progress",
-) -> "Training":
-    """What trains a decoder with this method; `how` are the method's own arguments."""
-    from edgelm.finetune.repeat import Training
-
-    def run(folder: Path, settings: "FinetuneConfig", own: list[str] | None) -> dict[str, Any]:
-        common: dict[str, Any] = {"config": settings, "languages": own, "progress": progress, **how}
-        if method == "head":
-            from edgelm.finetune.head import finetune_head
-
-            return finetune_head(model, tasks[0], folder, **common)
-        if method == "ensemble":
-            from edgelm.finetune.ensemble import finetune_ensemble
-
-            return finetune_ensemble(model, tasks[0], folder, **common)
-        if method == "auto":
-            from edgelm.finetune.auto import finetune_auto
-
-            return finetune_auto(model, tasks[0], folder, **common)
-        from edgelm.finetune.finetune import finetune as finetune_all
-
-        return finetune_all(model, tasks, folder, show=show_mixture, **common)
-
-    said = {name: repr(one) for name, one in how.items() if name != "replay"}
-    inputs = [model, *(file for task in tasks for file in task.inputs(("train", "validation")))]
-    if how.get("replay"):
-        inputs.append(how["replay"])
-    return Training(run, config, {"method": method, "tasks": [one.config() for one in tasks], **said}, inputs)
-
-
-def _weights(given: list[str]) -> dict[str, float]:
-    """Weights by task from `task=2`."""
-    from edgelm.errors import BadInput
-
-    found = {}
-    for one in given:
-        name, _, number = one.rpartition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            name = ""
-        if not name:
-            raise BadInput(f"--weight {one} is not a task and a number", remedy="write it as t2x=2")
-    return found

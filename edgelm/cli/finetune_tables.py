@@ -23,6 +23,32 @@ def show_mixture(pairs: "Sequence[Pair]") -> None:
     )
 
 
+def show_search(found: dict[str, Any], steps: int, seeds: int) -> None:
+    """What learning rates came to, and why the run that follows has another score.
+
+    Args:
+        found: what `edgelm.finetune.repeat.search` gave.
+        steps: of the run that follows.
+    """
+    from edgelm.tasks.generation import Generation
+
+    metrics = found.get("metrics", [])
+    scale = 100 if len(metrics) == 1 and metrics[0] in Generation.METRICS else 1
+    rows = [[rate, f"{scale * score:.3f}"] for rate, score in found["scores"].items()]
+    tried = found["steps"]
+    title = f"Validation after {tried} steps" + (f" of the run's {steps}" if tried < steps else "")
+    print_table(["learning rate", metrics[0] if len(metrics) == 1 else "mean score"], rows, title)
+    if tried < steps:
+        print(
+            f"The best rate, {found['rate']:g}, now trains for {steps} steps: its score will be another. "
+            "These only rank the rates."
+        )
+    elif seeds == 1:
+        print(
+            f"The best rate, {found['rate']:g}, now trains with the same steps: its score will be the same."
+        )
+
+
 def report(found: Found) -> None:
     """Scores on validation, how they spread over seeds, and what was compared."""
     rows = []

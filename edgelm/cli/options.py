@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgelm.tasks.task import Task
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; made whole or not at all.")]
@@ -21,6 +23,10 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16"], typer.Option(help="auto measures which of the two is faster here.")
 ]
 OPTIMISER = "Optimiser"
+PROSE = 24
+"""Characters of a table's cell from which on it is prose and may be folded."""
+NARROWEST = 12
+"""Characters that a column of prose needs."""
 Optimizer = Annotated[
     Literal["muon", "adamw"],
     typer.Option(help="Muon with AdamW, or AdamW alone.", rich_help_panel=OPTIMISER),
@@ -46,26 +52,37 @@ Window = Annotated[
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table on stdout, the first column and the last if it is prose to the left, figures to the right."""
+    """A table on stdout, the first column and the last if it is prose to the left, figures to the right.
+
+    Prose is folded to the width of the terminal; figures and names only where even that does not suffice.
+    """
     from rich import box
-    from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
+    console = make_console()
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    needed = sum(width if width <= PROSE else NARROWEST for width in widths) + 3 * len(widths)
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for number, name in enumerate(header):
-        prose = number == 0 or any(len(row[number]) > 24 for row in rows)
-        short = number == 0 and max((len(row[0]) for row in rows), default=0) <= 16  # as onnx:int8-genai
-        table.add_column(name, justify="left" if prose else "right", overflow="fold", no_wrap=short)
+        prose = widths[number] > PROSE
+        table.add_column(
+            name,
+            justify="left" if prose or number == 0 else "right",
+            overflow="fold",
+            no_wrap=not prose and needed <= console.width,
+        )
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
-        table.padding = 0  # rather than fold figures
     console.print(table, crop=False)
+
+
+def make_console() -> "Console":
+    """Standard output; as wide as the terminal, or 120 characters where it is none."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def refuse_unused(context: typer.Context, needs: dict[str, tuple[bool, str]]) -> None:
@@ -100,12 +117,3 @@ def require_metrics(tasks: "Sequence[Task[Any]]") -> None:
         if task.family in ("generation", "chat"):
             require("sacrebleu", "evaluate")
             require("rouge_score", "evaluate")
-
-
-def trained_languages(model: Path) -> list[str] | None:
-    """The languages that a model was finetuned on with `--languages`, if it was."""
-    from edgelm.artifacts import read_provenance
-
-    found = read_provenance(model) if model.is_dir() else None
-    languages = found["config"].get("languages") if found and found.get("command") == "finetune" else None
-    return languages or None

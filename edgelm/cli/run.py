@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgelm.runtime import LabelModel
     from edgelm.runtime.grammar import Grammar
 
+WRITING = "Models that write"
 SHOWN = 5
 """Labels of a text that are printed; `--json` has all."""
 BAR = 30
@@ -35,12 +36,29 @@ def run(
         typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),
     ],
     adapter: Adapter = None,
-    language: Annotated[str | None, typer.Option(help="Language to continue in, such as zul.")] = None,
-    chat: Annotated[bool, typer.Option("--chat", help="Answer the text as a message.")] = False,
-    max_tokens: Annotated[int, typer.Option(help="Longest continuation.")] = 64,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.7,
+    language: Annotated[
+        str | None, typer.Option(help="Language to continue in, such as zul.", rich_help_panel=WRITING)
+    ] = None,
+    chat: Annotated[
+        bool,
+        typer.Option("--chat", help="Take the text as a message and answer it.", rich_help_panel=WRITING),
+    ] = False,
+    max_tokens: Annotated[
+        int, typer.Option(help="Most tokens to write; a token is a piece of a word.", rich_help_panel=WRITING)
+    ] = 64,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            help="How daring: 0 always takes the likeliest token, 1 draws as the model believes.",
+            rich_help_panel=WRITING,
+        ),
+    ] = 0.7,
     top_p: Annotated[
-        float, typer.Option(help="Sample from the likeliest tokens of this probability.")
+        float,
+        typer.Option(
+            help="Draw only from the likeliest tokens that together have this probability.",
+            rich_help_panel=WRITING,
+        ),
     ] = 0.95,
     json_schema: Annotated[
         Path | None, typer.Option(help="A JSON schema: the text is JSON that fits it.", rich_help_panel=FITS)
@@ -51,12 +69,21 @@ def run(
     grammar: Annotated[
         Path | None, typer.Option(help="A file in Lark's syntax: the text is a start.", rich_help_panel=FITS)
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same text.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+    seed: Annotated[
+        int,
+        typer.Option(help="The same seed gives the same text.", min=0, rich_help_panel=WRITING),
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON, with all labels and their scores.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Stream a continuation of a text, or an answer to it; of a model that labels, its labels or tags."""
+    """Use a model on a text: it goes on with it, answers it (--chat), or labels it or its words.
+
+    edgelm run MODEL "Izolo ngiye": what a model that writes makes of it. edgelm run NER "UNomsa uhlala
+    eThekwini.": the names that a model with a head finds. Give - in place of the text to read it from stdin.
+    """
     from edgelm.languages import get_language
     from edgelm.runtime import Generation, load, load_labeller
 

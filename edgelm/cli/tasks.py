@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelm.cli.options import print_table
+from edgelm.cli.options import make_console, print_table
 
 if TYPE_CHECKING:
     from edgelm.tasks.check import Findings
@@ -18,6 +18,8 @@ Name = Annotated[str, typer.Argument(help="A task by name or YAML file.")]
 MARKS = {"system": "#", "user": ">", "assistant": "<"}
 """What stands before each line of who says it."""
 SHOWN = 5
+WIDE = 110
+"""Characters that the whole list of tasks needs."""
 MANY = 20
 """Labels; more than that are counted one by one in the JSON only."""
 
@@ -33,14 +35,23 @@ def list_tasks() -> None:
     from edgelm.tasks.task import SPLITS, load_task, task_names
 
     rows = []
+    wide = make_console().width >= WIDE
     for name in task_names():
         task = load_task(name, data=False)
-        licence = task.licence + (" *" if task.measurement_only else "")
-        languages = " ".join(sorted(task.languages))
-        rows.append([name, task.family, languages, *_counts(task), _labels(task), task.metric, licence])
-    print_table(["task", "family", "languages", *SPLITS, "labels", "metric", "licence"], rows)
+        mark = " *" if task.measurement_only else ""
+        codes = " ".join(sorted(task.languages))
+        if wide:
+            more = [str(len(task.labels) or "-"), task.metric, task.licence + mark]
+            rows.append([name, task.family, codes, *_counts(task), *more])
+        else:
+            codes = codes if len(task.languages) <= 3 else f"{len(task.languages)} languages"
+            rows.append([name + mark, task.family, codes, *_counts(task)])
+    columns = ["labels", "metric", "licence"] if wide else []
+    print_table(["task", "family", "languages", *SPLITS, *columns], rows)
     print("0: the publisher has such a split, and it is not here. -: there is none.")
     print("*: only for measuring; no model that is given away may have been trained on it.")
+    if not wide:
+        print("labels, metric, licence, languages: edgelm tasks show TASK")
 
 
 @app.command()
@@ -56,12 +67,26 @@ def show(
     ] = False,
 ) -> None:
     """Examples as a model reads them: prompt, answer, and the answers it chooses from."""
+    from edgelm.errors import BadInput
+    from edgelm.tasks.records import Remark
     from edgelm.tasks.task import load_task
+
+    bad: list[BadInput] = []
+
+    def report(error: BadInput) -> None:
+        if error.line is None:  # a whole file
+            raise error
+        if not isinstance(error, Remark):
+            bad.append(error)
 
     task = load_task(name)
     split = split or next((one for one in task.files if task.inputs([one])), next(iter(task.files)))
-    examples = task.examples(split, [language] if language else None)
+    try:
+        examples = task.examples(split, [language] if language else None, report)
+    except BadInput as error:  # not one line is good
+        raise (bad or [error])[0] from None
     print(f"{task.name}: {task.attribution}. {_end(task.licence)}")
+    print(_about(task))
     for code in dict.fromkeys(one.language for one in examples):
         for one in [one for one in examples if one.language == code][:count]:
             print(f"\n{code}, {split}, line {one.line}")
@@ -71,6 +96,9 @@ def show(
             choices = task.choices(one, native)
             if choices is not None:
                 print(_indented(f"of: {', '.join(choices)}", " "))
+    if bad:
+        lines = "1 bad line was" if len(bad) == 1 else f"{len(bad):,} bad lines were"
+        print(f"\n{lines} left out: {bad[0]}\nedgelm tasks check {name} shows all that is wrong.")
 
 
 @app.command()
@@ -125,9 +153,11 @@ def _counts(task: "Task[Any]") -> list[str]:
     return found
 
 
-def _labels(task: "Task[Any]") -> str:
-    named = ", ".join(task.labels) or "-"
-    return named if len(named) <= 20 else str(len(task.labels))
+def _about(task: "Task[Any]") -> str:
+    parts = [task.family, f"judged by {task.metric}", f"in {', '.join(sorted(task.languages))}"]
+    if task.labels:
+        parts.append(f"{len(task.labels)} labels: {', '.join(task.labels)}")
+    return "; ".join(parts) + "."
 
 
 def _print_counts(found: "Findings") -> None:

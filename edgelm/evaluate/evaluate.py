@@ -10,12 +10,14 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.baselines import FAMILIES, UNTRAINED, Baseline, baselines
 from edgelm.evaluate.beam import POWER
 from edgelm.evaluate.bits_per_byte import bits_of, corpus_texts, perplexity_of, read_texts
+from edgelm.evaluate.languages import Languages, check_files, languages_of
 from edgelm.evaluate.predict import ANSWER_TOKENS, Asking, expected, predict, rank, ranks
 from edgelm.evaluate.prompts import Prompt, check_prompt_choice, choose_prompts
 from edgelm.evaluate.scores import compare, score
 from edgelm.evaluate.tables import latex, markdown, to_json
 from edgelm.progress import Progress
 from edgelm.runtime import LanguageModel, load, load_labeller
+from edgelm.runtime.inside import is_one, no_model
 from edgelm.tasks.check import leaked
 from edgelm.tasks.examples import Tagged, languages_in
 from edgelm.tasks.tagging import Tagging
@@ -37,7 +39,8 @@ class Splits:
     def __init__(self) -> None:
         self.found: dict[tuple[str, str, tuple[str, ...] | None], list[Any]] = {}
 
-    def __call__(self, task: Task[Any], split: str, languages: Sequence[str] | None) -> list[Any]:
+    def __call__(self, task: Task[Any], split: str, languages: Languages) -> list[Any]:
+        languages = languages_of(task, languages)
         key = task.name, split, tuple(languages) if languages else None
         if key not in self.found:
             self.found[key] = task.examples(split, languages)
@@ -52,7 +55,7 @@ def evaluate(
     corpus: Path | None = None,
     tasks: Sequence[Task[Any]] = (),
     split: str = "test",
-    languages: Sequence[str] | None = None,
+    languages: Languages = None,
     prompt: Prompt = "english",
     beams: int = 1,
     name: str = "",
@@ -63,7 +66,7 @@ def evaluate(
 
     Args:
         adapter: of `edgelm.load`.
-        languages: of the tasks; all by default.
+        languages: of all tasks, or by task; all that a task has by default.
         prompt: the language in which a model that writes is asked; `auto` takes for each language the one
             that does better on validation.
         beams: texts that a model writes side by side where it writes freely (`edgelm.evaluate.beam`).
@@ -74,10 +77,15 @@ def evaluate(
         BadInput: model, corpus or a task's files are missing or damaged, there is nothing in the split, the
             model cannot do a task, or an option does not suit it.
     """
+    if model.is_dir() and not is_one(model):
+        raise no_model(model)
     _check(split, tasks)
     if not 1 <= beams <= MOST_BEAMS:
         raise BadInput(f"{beams} beams are out of range", remedy=f"give between 1 and {MOST_BEAMS}")
-    check_prompt_choice(prompt, split, tasks, languages or ())
+    for task in tasks:
+        own = languages_of(task, languages)
+        check_files(task, split, own)
+        check_prompt_choice(prompt, split, [task], own or ())
     progress, read = progress or Progress(silent=True), splits or Splits()
 
     def work(partial: Path) -> dict[str, Any]:
@@ -125,7 +133,7 @@ def evaluate(
                     scores["by_mean"] = means[means["metric"]]
                 if choice:
                     scores["prompts"] = choice
-                if known := leaked(task, split, languages):
+                if known := leaked(task, split, languages_of(task, languages)):
                     scores["leaked"] = known
                 rows += _rows(task, given, predicted, f"{loaded.name}, {name or model.resolve().name}")
         if writer:
@@ -162,7 +170,7 @@ def evaluate_baselines(
     output: Path,
     tasks: Sequence[Task[Any]],
     split: str = "test",
-    languages: Sequence[str] | None = None,
+    languages: Languages = None,
     progress: Progress | None = None,
     splits: Splits | None = None,
 ) -> dict[str, Any]:
@@ -240,7 +248,7 @@ def write_results(
     cheap: Path,
     tasks: Sequence[Task[Any]],
     split: str = "test",
-    languages: Sequence[str] | None = None,
+    languages: Languages = None,
     splits: Splits | None = None,
 ) -> list[dict[str, Any]]:
     """Set all systems side by side that were evaluated into `models`, and the baselines in `cheap`.

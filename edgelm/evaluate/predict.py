@@ -56,6 +56,11 @@ def predict(
     if isinstance(model, LabelModel):
         wanted = "token" if isinstance(task, Tagging) else "sequence"
         known = task.tags if isinstance(task, Tagging) else task.labels
+        if not known:
+            raise BadInput(
+                f"{model.name} labels, and '{task.name}' asks for text",
+                remedy="give a model that writes, as edgelm finetune --method full makes",
+            )
         if model.head.kind != wanted or not set(model.head.labels) <= set(known):
             raise BadInput(
                 f"{model.name} gives other labels than those of '{task.name}'",

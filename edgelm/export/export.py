@@ -18,6 +18,7 @@ from edgelm.export.prune import held_out, prune, training_texts
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
 from edgelm.progress import Progress
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.llama_c import compiled, llama_cpp
 from edgelm.runtime.torch import TorchModel
 
@@ -81,6 +82,7 @@ def export(
     if not formats:
         raise BadInput("no format was given", remedy="name at least one, as in: --to gguf:Q8_0")
     formats = list(dict.fromkeys(formats))
+    check_decoder(model)
     if lora := [name for name in formats if name.startswith("lora:")]:
         raise BadInput(f"{lora[0]} is of a model with an adapter", remedy="see edgelm.export.adapter")
     limits = {name: asdict(get_bound(name)) for name in formats}

@@ -38,6 +38,7 @@ from edgelm.pretrain.packing import Packer
 from edgelm.pretrain.validation import BLOCK_TOKENS, HeldOut
 from edgelm.progress import Progress
 from edgelm.runtime import load
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.torch import TorchModel
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -173,6 +174,7 @@ def finish(
     get_bound(name)
     check_format(name)
     check_packages([name])
+    check_decoder(model)
     family, kind = name.split(":")
     if family == "gguf":
         check_gguf(model, [kind])

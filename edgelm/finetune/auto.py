@@ -13,13 +13,15 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.predict import predict
 from edgelm.evaluate.scores import ALL, compare
-from edgelm.finetune.config import FinetuneConfig
+from edgelm.finetune.config import FinetuneConfig, check_layers
 from edgelm.finetune.ensemble import cheap_method, finetune_ensemble, validation_of
 from edgelm.finetune.head import build_labeller
 from edgelm.finetune.repeat import seconds_of
+from edgelm.model.config import read_config
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
 from edgelm.runtime.ensemble import HEAD
+from edgelm.runtime.inside import check_decoder
 from edgelm.tasks.tagging import Tagging
 from edgelm.tasks.task import Task
 
@@ -40,6 +42,7 @@ def finetune_auto(
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
+    validation_examples: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train several models of a task into `output`: the one to use, and the others below `output/tried`.
@@ -52,6 +55,8 @@ def finetune_auto(
     Raises:
         BadInput: the task has neither labels nor tags, or no validation split; or a file is missing.
     """
+    check_decoder(model, heads=True)
+    check_layers(read_config(model).layers, config)
     progress = progress or Progress(silent=True)
     cheap = cheap_method(task)
     if not validation_of(task, languages):
@@ -67,6 +72,7 @@ def finetune_auto(
             languages=languages,
             both_ways=both_ways,
             validate_every=validate_every,
+            validation_examples=validation_examples,
             progress=progress,
         )
         models = {cheap: both / cheap, HEAD: both / HEAD, ENSEMBLE: both}
@@ -92,6 +98,7 @@ def finetune_auto(
         languages=languages,
         both_ways=both_ways,
         validate_every=validate_every,
+        validation_examples=validation_examples,
         clean=clean,
         say=progress.say,
     )

@@ -56,11 +56,7 @@ def prepare(model: Decoder, config: FinetuneConfig) -> None:
         BadInput: the model has fewer layers than are to be frozen or re-initialised.
     """
     layers = model.model.layers
-    if config.freeze + config.reinit > len(layers):
-        raise BadInput(
-            f"the model has {len(layers)} layers, fewer than are to be frozen and re-initialised together",
-            remedy="lower --freeze or --reinit",
-        )
+    check_layers(len(layers), config)
     if config.reinit:
         again = Decoder(model.config)
         again.init_weights(torch.Generator().manual_seed(config.seed))
@@ -72,6 +68,23 @@ def prepare(model: Decoder, config: FinetuneConfig) -> None:
             part.requires_grad_(False)
     model.noise, model.label_smoothing = config.neftune, config.label_smoothing
     model.token_dropout = config.token_dropout
+
+
+def check_layers(layers: int, config: FinetuneConfig, *, adapter: bool = False) -> None:
+    """Raise `BadInput` where a model has fewer layers than are to be frozen or to begin anew.
+
+    Args:
+        adapter: at least one has to be left for one.
+    """
+    asked = {"--freeze": config.freeze, "--reinit": config.reinit}
+    given = " and ".join(f"{option} {count}" for option, count in asked.items() if count)
+    room = layers - adapter
+    if config.freeze + config.reinit > room:
+        left = " and one has to stay for the adapter" if adapter else ""
+        raise BadInput(
+            f"{given}: the model has {layers} layers{left}",
+            remedy=f"give {'together ' if config.freeze and config.reinit else ''}at most {room}",
+        )
 
 
 def check_judged(config: FinetuneConfig, judged: bool) -> None:

@@ -9,7 +9,7 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
-from edgelm.finetune.config import FinetuneConfig
+from edgelm.finetune.config import FinetuneConfig, check_layers
 from edgelm.finetune.head import build_labeller, finetune_head, true_labels
 from edgelm.finetune.small import SUITS, Method, finetune_small
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
@@ -17,6 +17,7 @@ from edgelm.model.config import read_config
 from edgelm.progress import Progress
 from edgelm.runtime import load_labeller
 from edgelm.runtime.ensemble import HEAD, ensemble_config, log_scores
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.labeller import LabelModel
 from edgelm.runtime.sampling import log_softmax
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
@@ -34,6 +35,7 @@ def finetune_ensemble(
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
+    validation_examples: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train both models of a task into `output`, each of which also works alone; see `finetune_head`.
@@ -45,6 +47,8 @@ def finetune_ensemble(
     Raises:
         BadInput: the task has neither labels nor tags, or no validation split; or a file is missing.
     """
+    check_decoder(model, heads=True)
+    check_layers(read_config(model).layers, config)
     progress = progress or Progress(silent=True)
     cheap = cheap_method(task)
     held_out = validation_of(task, languages)
@@ -66,6 +70,7 @@ def finetune_ensemble(
                 languages=languages,
                 both_ways=both_ways,
                 validate_every=validate_every,
+                validation_examples=validation_examples,
                 progress=progress,
             ),
         }
@@ -103,6 +108,7 @@ def finetune_ensemble(
         languages=languages,
         both_ways=both_ways,
         validate_every=validate_every,
+        validation_examples=validation_examples,
         clean=artifacts.clear_locks,
         say=progress.say,
     )

@@ -17,12 +17,14 @@ from edgelm.errors import BadInput
 from edgelm.evaluate.bits_per_byte import bits_per_byte, corpus_texts
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import PLAIN, Asking, predict
-from edgelm.finetune.config import FinetuneConfig, check_judged, prepare, windows
+from edgelm.finetune.config import FinetuneConfig, check_judged, check_layers, prepare, windows
 from edgelm.finetune.examples import ExampleSource, Mixture, answer_item
 from edgelm.finetune.lora import ADAPTER, Lora, add_adapter, save_adapter
 from edgelm.finetune.regime import Mixing, Pair, check_weights, languages_by_task, mix
 from edgelm.finetune.repeat import main_score
+from edgelm.finetune.watching import telling, watched
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
+from edgelm.model.config import read_config
 from edgelm.model.decoder import Decoder
 from edgelm.model.directory import load_model, save_model
 from edgelm.pretrain.checkpoint import clear_checkpoints
@@ -31,6 +33,7 @@ from edgelm.pretrain.packing import Item, Packer, Source
 from edgelm.pretrain.pretrain import VALIDATION_BYTES
 from edgelm.pretrain.sampling import corpus_source
 from edgelm.progress import Progress, Step
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.torch import TorchModel
 from edgelm.tasks.examples import Example, Tagged, languages_in
 from edgelm.tasks.task import Task, check_names
@@ -55,6 +58,7 @@ def finetune(
     replay: Path | None = None,
     temperature: float = 2.0,
     validate_every: int = 0,
+    validation_examples: int | None = None,
     show: Callable[[Sequence[Pair]], None] = lambda pairs: None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -68,6 +72,8 @@ def finetune(
             `config.seed` draws for each example.
         replay: a corpus whose training documents take half of the tokens.
         validate_every: steps between two validations on the tasks; 0 validates at the end only.
+        validation_examples: of each task at these validations, the same each time; 0 is all, None what suits
+            the task (`edgelm.finetune.watching`). The validation at the end always reads all.
         show: told before training begins what `mixing` comes to.
 
     Raises:
@@ -75,6 +81,8 @@ def finetune(
         MissingExtra: an adapter is asked for and peft is not installed.
     """
     progress = progress or Progress(silent=True)
+    check_decoder(model)
+    check_layers(read_config(model).layers, config, adapter=lora is not None)
     _check(tasks, mixing, config, lora)
     codes_of = languages_by_task(tasks, languages) if mixing else {task.name: languages for task in tasks}
     text = TextTokenizer(model)
@@ -129,17 +137,21 @@ def finetune(
         if config.freeze and not lora:
             progress.say("--freeze leaves the chat's tokens as they are: for a model that has chatted before")
 
-        def scored(one: Decoder, step: Step | None = None) -> dict[str, Any]:
+        def scored(one: Decoder, given: dict[str, list[Any]], step: Step | None = None) -> dict[str, Any]:
             runtime = TorchModel(one, text)
             found = {}
-            for task in (one for one in tasks if held_out[one.name]):
-                predicted = predict(runtime, task, held_out[task.name], step, asking)
-                found[task.name] = score_task(task, held_out[task.name], predicted)
+            for task in (one for one in tasks if given[one.name]):
+                predicted = predict(runtime, task, given[task.name], step, asking)
+                found[task.name] = score_task(task, given[task.name], predicted)
             return found
+
+        looked_at = {task.name: watched(task, held_out[task.name], validation_examples) for task in tasks}
 
         def error(one: Decoder) -> dict[str, float]:
             one.eval()
-            found = {name: round(1 - main_score(scores), 4) for name, scores in scored(one).items()}
+            found = {
+                name: round(1 - main_score(scores), 4) for name, scores in scored(one, looked_at).items()
+            }
             one.train()
             return {**found, "mean": round(sum(found.values()) / len(found), 4)}
 
@@ -150,7 +162,9 @@ def finetune(
             partial,
             progress,
             "finetuning",
-            validate=error if validate_every and any(held_out.values()) else None,
+            validate=telling(error, looked_at.values(), held_out.values(), progress.say)
+            if validate_every and any(held_out.values())
+            else None,
             validate_every=validate_every,
             measures="validation error",
             patience=config.patience,
@@ -165,7 +179,7 @@ def finetune(
         plain = corpus_texts(replay, "validation", VALIDATION_BYTES) if replay else {}
         total = sum(map(len, plain.values())) + sum(map(len, held_out.values()))
         with progress.track(total, "validating") as step:
-            figures["tasks"] = scored(decoder, step)
+            figures["tasks"] = scored(decoder, held_out, step)
             figures["validation_bits_per_byte"] = bits_per_byte(TorchModel(decoder, text), plain, step)
         sizes = {name: (len(own), len(held_out[name])) for name, own in examples.items()}
 
@@ -201,6 +215,7 @@ def finetune(
             "replay": REPLAY_SHARE if replay else 0,
             "temperature": temperature,
             "validate_every": validate_every,
+            "validation_examples": validation_examples,
             "inherited": inherited,
             **config.decisive(),
         },

@@ -15,20 +15,22 @@ from edgelm import artifacts
 from edgelm.errors import BadInput
 from edgelm.evaluate.evaluate import score_task
 from edgelm.evaluate.predict import predict
-from edgelm.finetune.config import FinetuneConfig, check_judged, prepare, windows
+from edgelm.finetune.config import FinetuneConfig, check_judged, check_layers, prepare, windows
 from edgelm.finetune.examples import ExampleSource
+from edgelm.finetune.watching import telling, watched
 from edgelm.model.card import about_decoder, finetuned_card, reserved_by
 from edgelm.model.config import read_config
 from edgelm.model.crf import MARK_INSIDE
 from edgelm.model.decoder import IGNORE, Decoder
 from edgelm.model.directory import load_model
-from edgelm.model.head_config import HeadConfig
-from edgelm.model.heads import Labeller, save_labeller, with_head
+from edgelm.model.head_config import HeadConfig, read_head
+from edgelm.model.heads import Labeller, goes_on, load_labeller, save_labeller, with_head
 from edgelm.model.labelling import encode, parts
 from edgelm.pretrain.checkpoint import clear_checkpoints
 from edgelm.pretrain.loop import train
 from edgelm.pretrain.packing import Item, Packer
 from edgelm.progress import Progress
+from edgelm.runtime.inside import check_decoder
 from edgelm.runtime.torch_labeller import TorchLabeller
 from edgelm.tasks.classification import Classification
 from edgelm.tasks.examples import Labelled, Tagged, languages_in
@@ -46,6 +48,7 @@ def finetune_head(
     languages: list[str] | None = None,
     both_ways: bool = False,
     validate_every: int = 0,
+    validation_examples: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a head, and the decoder below it, into `output`; returns validation scores and figures.
@@ -53,27 +56,35 @@ def finetune_head(
     Args:
         languages: train and validate on these languages of the task only.
         both_ways: let tokens attend to those after them, as a model that learnt to read so always does.
+        model: a decoder; of one with a head, this goes on learning where it has the task's labels in their
+            order, and a new one begins elsewhere.
+        validation_examples: at these validations, the same each time; 0 is all, as always at the end.
         validate_every: steps between two validations; with `config.select` "best", the weights of the best
             are given out.
 
     Raises:
         BadInput: model or task is missing or damaged, or the task has neither labels nor tags.
     """
+    check_decoder(model, heads=True)
     progress = progress or Progress(silent=True)
-    shape = read_config(model)
+    shape, earlier = read_config(model), read_head(model)
+    check_layers(shape.layers, config)
     if shape.family != "llama":
         raise BadInput(
             f"is a {shape.family}, and heads are put on Llamas alone",
             file=model,
             remedy="choose --method full or lora, or another model",
         )
-    head = head_of(task, both_ways or shape.both_ways)
+    head = head_of(task, both_ways or shape.both_ways or (earlier is not None and earlier.both_ways))
     text = TextTokenizer(model)
     inherited = reserved_by(model)
 
     def work(partial: Path) -> dict[str, Any]:
         examples = task.examples("train", languages)
-        labeller = with_head(load_model(model, to_write=False), _seen(head, examples), config.seed)
+        decoder = load_labeller(model, earlier) if earlier else load_model(model, to_write=False)
+        labeller = with_head(decoder, _seen(head, examples), config.seed)
+        if goes_on(decoder, head):
+            progress.say(f"the head of {model} goes on learning, as its labels are the same")
         prepare(labeller, config)
         shape = labeller.config
         context = shape.window(config.context)
@@ -87,13 +98,15 @@ def finetune_head(
         source = ExampleSource(items, config.seed)
         packer = Packer(source, batch=config.batch, context=context, pad=text.pad)
 
-        def scored(one: Labeller) -> dict[str, Any]:
-            return score_task(task, held_out, predict(TorchLabeller(one, text), task, held_out))
+        looked_at = watched(task, held_out, validation_examples)
+
+        def scored(one: Labeller, given: list[Any]) -> dict[str, Any]:
+            return score_task(task, given, predict(TorchLabeller(one, text), task, given))
 
         def error(one: Decoder) -> dict[str, float]:
             assert isinstance(one, Labeller)
             one.eval()
-            found = scored(one)
+            found = scored(one, looked_at)
             one.train()
             by_language = found["languages"].items()
             each = {code: round(1 - part[part["metric"]], 4) for code, part in by_language}
@@ -106,7 +119,9 @@ def finetune_head(
             partial,
             progress,
             "finetuning",
-            validate=error if validate_every and held_out else None,
+            validate=telling(error, [looked_at], [held_out], progress.say)
+            if validate_every and held_out
+            else None,
             validate_every=validate_every,
             epoch_tokens=sum(len(item.ids) for item in items),
             measures="validation error",
@@ -114,7 +129,7 @@ def finetune_head(
             layer_decay=config.layer_decay,
         )
         labeller.to("cpu")
-        figures["tasks"] = {task.name: scored(labeller)} if held_out else {}
+        figures["tasks"] = {task.name: scored(labeller, held_out)} if held_out else {}
         card = finetuned_card(
             [task],
             "head",
@@ -138,6 +153,7 @@ def finetune_head(
         languages=languages,
         both_ways=both_ways,
         validate_every=validate_every,
+        validation_examples=validation_examples,
         clean=clear_checkpoints,
         say=progress.say,
     )
@@ -154,6 +170,7 @@ def build_labeller(
     languages: list[str] | None,
     both_ways: bool,
     validate_every: int,
+    validation_examples: int,
     clean: Callable[[Path], object],
     say: Callable[[str], object],
 ) -> dict[str, Any]:
@@ -167,6 +184,7 @@ def build_labeller(
             "tasks": [task.config()],
             "languages": languages,
             "validate_every": validate_every,
+            "validation_examples": validation_examples,
             "inherited": reserved_by(model),
             **config.decisive(),
         },

@@ -57,8 +57,11 @@ def add_adapter(decoder: Decoder, lora: Lora, seed: int, freeze: int = 0, tokens
         MissingExtra: peft is not installed.
     """
     peft = require("peft", "train")
-    if freeze >= decoder.config.layers:
-        raise BadInput("--freeze leaves no layer to an adapter", remedy="give less")
+    if freeze >= (layers := decoder.config.layers):
+        raise BadInput(
+            f"--freeze {freeze} leaves no layer of the model's {layers} to an adapter",
+            remedy=f"give at most {layers - 1}",
+        )
     linear = {
         name.rpartition(".")[2] for name, part in decoder.model.named_modules() if isinstance(part, Linear)
     }

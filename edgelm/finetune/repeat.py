@@ -131,23 +131,28 @@ def search(
         seconds: to spend on all trials together; a trial is never cut short.
 
     Returns:
-        `rate`, the best one on validation; `scores` by rate; `steps` of each trial.
+        `rate`, the best one on validation; `scores` by rate, from 0 to 1, the mean over tasks; `steps` of
+        each trial; `metrics`, of what the scores are.
 
     Raises:
         BadInput: there is nothing to validate on.
     """
     config = training.config
 
+    metrics: set[str] = set()
+
     def work(partial: Path) -> dict[str, Any]:
         def trial(rate: float, steps: int) -> tuple[float, float]:
             folder = partial / f"{rate:g}-{steps}"
-            warmup = min(config.warmup, steps // 4)
+            # a trial of all steps is the run itself, with the same score
+            warmup = config.warmup if steps == config.steps else min(config.warmup, steps // 4)
             short = replace(config, learning_rate=rate, steps=steps, warmup=warmup)
             tasks = training.run(folder, short, languages)["tasks"]
             if not tasks:
                 raise BadInput(
                     "there is no validation split to choose a rate on", remedy="leave --search out"
                 )
+            metrics.update(one["metric"] for one in tasks.values())
             return statistics.mean(map(main_score, tasks.values())), seconds_of(folder)
 
         steps = min(config.steps, max(FEWEST, config.steps // 20))
@@ -165,7 +170,7 @@ def search(
             say(f"learning rate {rate:g}, {steps} steps: {scores[rate]:.3f}")
         best = max(scores, key=scores.__getitem__)
         rounded = {f"{rate:g}": round(score, 4) for rate, score in scores.items()}
-        return {"rate": best, "scores": rounded, "steps": steps}
+        return {"rate": best, "scores": rounded, "steps": steps, "metrics": sorted(metrics)}
 
     def clean(partial: Path) -> None:
         for trial in partial.iterdir():

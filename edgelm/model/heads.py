@@ -6,6 +6,7 @@ trained with attention both ways transformers knows nothing: it would read the t
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +53,21 @@ def document_means(x: Tensor, documents: Tensor | None) -> Tensor:
     return (sums / lengths[:, None])[of].view_as(x).to(x.dtype)
 
 
+def goes_on(decoder: Decoder, head: HeadConfig) -> TypeGuard[Labeller]:
+    """Whether a decoder has a head already that gives these labels."""
+    if not isinstance(decoder, Labeller):
+        return False
+    return (decoder.head.kind, decoder.head.labels) == (head.kind, head.labels)
+
+
 def with_head(decoder: Decoder, head: HeadConfig, seed: int = 0) -> Labeller:
-    """A labeller with the weights of a decoder, and a head that knows nothing yet."""
+    """A labeller with the weights of a decoder, and its head where it gives these labels, else a new one."""
     model = Labeller(decoder.config, head)
     model.model.load_state_dict(decoder.model.state_dict())
-    nn.init.normal_(model.score.weight, std=0.02, generator=torch.Generator().manual_seed(seed))
+    if goes_on(decoder, head):
+        model.score.load_state_dict(decoder.score.state_dict())
+    else:
+        nn.init.normal_(model.score.weight, std=0.02, generator=torch.Generator().manual_seed(seed))
     return model.train(decoder.training)
 
 

@@ -24,6 +24,7 @@ from edgelm.pretrain.packing import Packer
 from edgelm.pretrain.sampling import CorpusSource, Sampling, corpus_source
 from edgelm.pretrain.validation import HeldOut
 from edgelm.progress import Progress
+from edgelm.runtime.inside import check_decoder
 from edgelm.tokenizer.extend import known_languages
 from edgelm.tokenizer.text import TextTokenizer
 
@@ -213,6 +214,7 @@ def _shape(
         raise BadInput(
             "--preset and --init-from were both given", remedy="leave --preset out: a model has its shape"
         )
+    check_decoder(init_from)
     if TextTokenizer(init_from).tokenizer.to_str() != text.tokenizer.to_str():
         raise BadInput(
             "is not the tokenizer of the model", file=tokenizer, remedy=f"give {init_from} for both"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from edgelm import artifacts
 from edgelm.corpus.report import read_manifest
@@ -120,7 +120,7 @@ def _in_first(make: Callable[[Path], bool], beside: Path, fallback: Path, code: 
             return folder, make(folder)
         except EdgelmError as error:
             if isinstance(error.__context__, Timeout):  # another process is at it
-                with FileLock(folder / f".{code}.lock"):  # until it has ended
+                with artifacts.held(folder / f".{code}.lock", timeout=-1):  # until it has ended
                     pass
             elif isinstance(error.__cause__, OSError) and folder != fallback:
                 shutil.rmtree(beside / f".{code}.partial", ignore_errors=True)  # of a disk that is full

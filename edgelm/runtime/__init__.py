@@ -9,6 +9,7 @@ from edgelm.runtime.ensemble import MODEL_TYPE as ENSEMBLE
 from edgelm.runtime.ensemble import Ensemble, read_parts
 from edgelm.runtime.generation import Generation
 from edgelm.runtime.graph_file import find_graph
+from edgelm.runtime.inside import no_model
 from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 
 __all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
@@ -58,11 +59,7 @@ def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | 
         from edgelm.runtime.torch import TorchModel
 
         return TorchModel.open(path, threads)
-    raise BadInput(
-        "is not a model",
-        file=path,
-        remedy="give a .gguf file, or a directory with model.onnx or model.safetensors",
-    )
+    raise no_model(path)
 
 
 def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel | None:

@@ -3,10 +3,12 @@
 import difflib
 import string
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from edgelm.errors import BadInput
+from edgelm.languages import VARIABLE, find_language, load_languages
 
 START = "start from corpus/tasks/topic.yaml"
 
@@ -30,7 +32,8 @@ class Description:
 
     def needed(self, key: str) -> Any:
         if (value := self.raw(key)) is None:
-            raise self.error(key, "is missing", START)
+            meant = difflib.get_close_matches(key, set(self.value) - _keys(), 1)
+            raise self.error(key, "is missing", f"is '{meant[0]}' meant to be it?" if meant else START)
         return value
 
     def text(self, key: str) -> str:
@@ -50,7 +53,9 @@ class Description:
             assert default is not None
             return default
         if value not in known:
-            raise self.error(key, f"{value!r} is not known", f"choose one of: {', '.join(known)}")
+            raise self.error(
+                key, f"{value!r} is not known", f"{_close(value, known)}choose one of: {', '.join(known)}"
+            )
         return str(value)
 
     def flag(self, key: str) -> bool:
@@ -95,11 +100,33 @@ class Description:
         found = self.mapping(key, value, needed=needed)
         return {name: self._as_text(key, one, name) for name, one in found.items()}
 
+    def languages(self, key: str, codes: Sequence[str]) -> None:
+        """Raises `BadInput` for the first code that is of no known language."""
+        registry = load_languages()
+        for code in codes:
+            if code not in registry:
+                named = find_language(code)
+                close = named.code if named else "".join(difflib.get_close_matches(code, registry, 1))
+                more = f"known: {', '.join(registry)}; a file in the folder that {VARIABLE} names adds one"
+                remedy = f"did you mean '{close}'?" if close else more
+                raise self.error(key, f"'{code}' is no language that is known", remedy)
+
+    def folder(self, path: Path) -> None:
+        """Raises `BadInput` unless the folder of the data is there."""
+        if path.is_dir():
+            return
+        beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, beside, 1)
+        remedy = f"did you mean '{close[0]}'?" if close else "correct it, or put the data there"
+        raise self.error("folder", f"there is no folder {path}", remedy)
+
     def known_names(self, key: str, names: Sequence[str], known: Sequence[str]) -> None:
         """Raises `BadInput` for the first name that is not known."""
         for name in names:
             if name not in known:
-                raise self.error(key, f"'{name}' is not known", f"known: {', '.join(known)}")
+                raise self.error(
+                    key, f"'{name}' is not known", f"{_close(name, known)}known: {', '.join(known)}"
+                )
 
     def template(self, key: str, text: str, known: Sequence[str]) -> None:
         """Raises `BadInput` unless every placeholder of a template is known."""
@@ -115,8 +142,8 @@ class Description:
     def finish(self) -> None:
         for key in self.value:
             if key not in self.asked:
-                close = difflib.get_close_matches(key, self.asked, 1)
-                remedy = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(self.asked))}"
+                known = sorted({*self.asked})
+                remedy = _close(key, known).strip() or f"known: {', '.join(known)}"
                 raise self.error(key, "is not known", remedy)
 
     def _as_text(self, key: str, value: Any, name: str = "") -> str:
@@ -126,3 +153,16 @@ class Description:
         if not value.strip():
             raise self.error(key, "is empty", "write something or leave the key out")
         return value
+
+
+def _close(name: object, known: Sequence[str]) -> str:
+    """A question after what a name was meant to be, and a blank; empty where nothing known is like it."""
+    close = difflib.get_close_matches(str(name), known, 1, 0.7)
+    return f"did you mean '{close[0]}'? " if close else ""
+
+
+def _keys() -> set[str]:
+    """Every key that some family of tasks has: none of them is a misspelling of another."""
+    from edgelm.tasks.task import families
+
+    return {one.name for family in families().values() for one in fields(family)}

@@ -157,8 +157,13 @@ class Task(Generic[One]):
                 found[one.name] = value
         return found
 
-    def examples(self, split: str, languages: Sequence[str] | None = None) -> list[One]:
+    def examples(
+        self, split: str, languages: Sequence[str] | None = None, report: Report = refuse
+    ) -> list[One]:
         """Labelled examples of a split, by language in order of code.
+
+        Args:
+            report: told what is wrong with a line.
 
         Raises:
             BadInput: the task has no such split or language, or a file or line is not as described.
@@ -183,7 +188,7 @@ class Task(Generic[One]):
                 f"the task '{self.name}' has no {split} split in {', '.join(lacking)}",
                 remedy=f"it has one in: {', '.join(having)}",
             )
-        found = self._read_all(split, languages)
+        found = self._read_all(split, languages, report)
         if not found:
             raise BadInput(
                 f"the task '{self.name}' has no {split} examples",
@@ -201,9 +206,10 @@ class Task(Generic[One]):
         """Validation examples of those of the languages that have some; none where no language has."""
         return self._read_all("validation", languages)
 
-    def _read_all(self, split: str, languages: Sequence[str] | None) -> list[One]:
-        codes = sorted(code for code in self.languages if self.has(split, code))
-        found = [one for code in codes if code in (languages or codes) for _, one in self.read(split, code)]
+    def _read_all(self, split: str, languages: Sequence[str] | None, report: Report = refuse) -> list[One]:
+        codes = [code for code in sorted(self.languages) if self.has(split, code)]
+        asked = [code for code in codes if code in (languages or codes)]
+        found = [one for code in asked for _, one in self.read(split, code, report)]
         return few(found, self.few) if self.few and split == "train" else found
 
     def prompt(self, example: One, native: bool = False) -> str:
@@ -265,6 +271,7 @@ class Task(Generic[One]):
         languages = description.text_mapping("languages", needed=True)
         if not languages:
             raise description.error("languages", "names none", "write it as languages: {zul: zul}")
+        description.languages("languages", list(languages))
         without = {
             code: description.texts("without", splits)
             for code, splits in description.mapping("without").items()
@@ -345,7 +352,7 @@ def load_task(name: str | Path, data: bool = True) -> Task[Any]:
         data: the task's files will be read; without, its folder need not be known.
 
     Raises:
-        BadInput: no such task, the YAML is not a task, or the folder it names through a variable is not set.
+        BadInput: no such task, the YAML is not a task, or the folder it names is not there.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -358,7 +365,7 @@ def load_task(name: str | Path, data: bool = True) -> Task[Any]:
     known = families()
     task = known[description.choice("family", list(known))].from_description(description)
     if data:
-        task.root  # noqa: B018
+        description.folder(task.root)
     return task
 
 

@@ -63,6 +63,36 @@ def test_show_of_a_conversation_has_every_turn(edgelm, tmp_path):
     assert "line 1\n  # Be brief.\n  > Hi\n  < Yebo\n  > Why?\n  < So.\n" in out
 
 
+def test_show_passes_over_lines_that_are_bad(edgelm, tmp_path):
+    good = FILES["zulu/train.jsonl"]
+    files = FILES | {"zulu/train.jsonl": "{\n" + good + line("x", "angry")}
+    path = write_task(tmp_path, files)
+    code, out, err = edgelm("tasks", "show", path, "--language", "zul", "-n", 5)
+    assert (code, err) == (0, "")
+    assert "zul, train, line 2\n  > Ngiyajabula\n" in out
+    assert "line 3\n  > Ngidabukile\n" in out
+    assert (
+        f"\n2 bad lines were left out: {tmp_path / 'data' / 'zulu' / 'train.jsonl'}, line 1: not JSON" in out
+    )
+    assert f"edgelm tasks check {path} shows all that is wrong." in out
+    (tmp_path / "data" / "zulu" / "train.jsonl").write_text("{\n")
+    code, _, err = edgelm("tasks", "show", path, "--language", "zul")
+    assert code == 2
+    assert "line 1: not JSON" in err
+
+
+@pytest.mark.parametrize(("columns", "more"), [(80, False), (120, True)])
+def test_the_list_fits_its_terminal(edgelm_terminal, monkeypatch, columns, more):
+    monkeypatch.delenv("EDGELM_DATA", raising=False)
+    lines = edgelm_terminal(columns, "tasks", "list")
+    assert max(map(len, lines)) <= columns
+    row = next(line.split() for line in lines if line.startswith(" masakhanews "))
+    assert row[: 5 - more] == ["masakhanews", *([] if more else ["*"]), "classification", "eng", "xho"]
+    topic = next(line.split() for line in lines if line.startswith(" topic "))
+    assert [*topic, *("440", "88", "176", "8", "macro_f1", "CC0-1.0")][-6:] == topic[-6:] or not more
+    assert any(line.startswith("labels, metric, licence") for line in lines) is not more
+
+
 def test_check_of_sound_data(edgelm, tmp_path):
     code, out, err = edgelm("tasks", "check", write_task(tmp_path, FILES))
     assert (code, err) == (0, "")

@@ -2,11 +2,13 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import made_up_tasks
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
@@ -184,3 +186,25 @@ def test_what_is_chosen_by_validation_needs_some(tmp_path: Path, base_model: Pat
     ):
         with pytest.raises(BadInput, match="--patience needs a validation split"):
             train()
+
+
+def test_a_head_goes_on_learning_or_begins_anew(tmp_path: Path, base_model: Path, tagging: Task) -> None:
+    """With a rate too small to change anything, what was learnt is still there; other labels start again."""
+    first = finetune_head(base_model, tagging, tmp_path / "first", config=CONFIG, both_ways=True)
+    still = replace(CONFIG, steps=1, learning_rate=1e-9)
+    again = finetune_head(tmp_path / "first", tagging, tmp_path / "again", config=still)
+    assert again["tasks"]["made-up"]["accuracy"] == first["tasks"]["made-up"]["accuracy"] > 0.9
+    labeller = load_labeller(tmp_path / "again")
+    assert labeller is not None
+    assert labeller.head.both_ways, "what learnt to read both ways goes on doing so"
+    old, new = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "again"))
+    assert np.abs(old["score.weight"] - new["score.weight"]).max() < 1e-6
+
+    other = replace(tagging, labels=tuple(reversed(tagging.labels)), name="other")
+    finetune_head(tmp_path / "first", other, tmp_path / "other", config=still)
+    new = load_file(tmp_path / "other" / "model.safetensors")
+    assert np.abs(old["score.weight"] - new["score.weight"]).max() > 0.01
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert np.abs(old[name] - new[name]).max() < 1e-6, "the decoder below it is taken over"
+    with pytest.raises(BadInput, match="has a head: it labels and cannot write"):
+        finetune(tmp_path / "first", [tagging], tmp_path / "out", config=still)

@@ -134,7 +134,9 @@ def test_what_does_not_go_together(tmp_path: Path, base_model: Path, task_file: 
         Lora(rank=0)
     with pytest.raises(BadInput, match=r"--alpha 0 is out of range"):
         Lora(alpha=0)
-    with pytest.raises(BadInput, match="--freeze leaves no layer to an adapter"):
+    with pytest.raises(
+        BadInput, match=r"--freeze 2 leaves no layer of the model's 2 to an adapter\. Give at"
+    ):
         add_adapter(load_model(base_model), Lora(), seed=0, freeze=2)
     config = FinetuneConfig(steps=1, batch=1, reinit=1)
     with pytest.raises(BadInput, match="--reinit does nothing with an adapter"):

@@ -57,6 +57,7 @@ def test_a_search_finds_the_best_rate_within_its_time(tmp_path: Path) -> None:
         "rate": 0.02,
         "steps": 200,
         "scores": {"0.01": 0.99, "0.005": 0.985, "0.02": 1.0, "0.0025": 0.9825, "0.04": 0.98},
+        "metrics": ["macro_f1"],
     }
     assert run.runs[0] == (0.01, 50)  # says how long a step takes
     assert [steps for _, steps in run.runs[1:]] == [200] * len(FACTORS)
@@ -152,3 +153,18 @@ def test_seconds_are_those_of_all_beginnings(tmp_path: Path) -> None:
     assert seconds_of(tmp_path) == 2.5
     (tmp_path / "speed.jsonl").write_text('{"seconds": 4}\n{"seconds": 70.0}\n', encoding="utf-8")
     assert seconds_of(tmp_path) == 70.0
+
+
+def test_a_trial_of_all_steps_is_the_run_itself(tmp_path: Path) -> None:
+    """Warm-up too, which shorter trials cut: or the run's score would be another than the table's."""
+    seen: list[FinetuneConfig] = []
+
+    class Noting(Pretended):
+        def __call__(self, folder: Path, config: FinetuneConfig, languages: Any) -> dict[str, Any]:
+            seen.append(config)
+            return super().__call__(folder, config, languages)
+
+    training = pretended(Noting(), steps=30)
+    best = with_best_rate(training, search(training, tmp_path / "rates", seconds=9999)).config
+    assert best in seen
+    assert best.warmup == 20

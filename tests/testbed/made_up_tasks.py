@@ -28,6 +28,7 @@ def write_task(
     folder: Path, contents: dict[str, str | bytes], value: dict[str, Any] = MOOD, /, **changes: Any
 ) -> Path:
     """Files below `data/` and `mood.yaml` beside it; a change to None leaves a key out."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
         path = folder / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)

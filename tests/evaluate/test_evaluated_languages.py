@@ -1,0 +1,77 @@
+"""Which languages a model is evaluated in where none are named, and what is said of the others."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_tasks import line, write_task
+
+from edgelm.errors import BadInput
+from edgelm.evaluate.languages import check_files, languages_of, usual_languages
+from edgelm.tasks.task import Task, load_task
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task[Any]:
+    names = {"zul": "zulu", "xho": "xhosa", "tsn": "tswana"}
+    files: dict[str, str | bytes] = {
+        f"{name}/{split}.jsonl": line(f"{name} {split}") for name in names.values() for split in SPLITS
+    }
+    described = {split: f"{{language}}/{split}.jsonl" for split in SPLITS}
+    return load_task(write_task(tmp_path, files, languages=names, files=described))
+
+
+def model(folder: Path, **config: Any) -> Path:
+    folder.mkdir(parents=True)
+    made = {"command": "finetune", "digest": "x", "inputs": {}, "config": config}
+    (folder / "edgelm.json").write_text(json.dumps(made))
+    return folder
+
+
+def test_those_it_was_finetuned_on_and_what_is_left_out_is_said(tmp_path: Path, task: Task[Any]) -> None:
+    own = model(tmp_path / "own", tasks=[{"name": "mood"}], languages=["zul", "xho"])
+    found, said = usual_languages(own, task, "test")
+    assert found == ["xho", "zul"]
+    assert said == (
+        "mood: in xho, zul (what the model was finetuned on); "
+        "not in tsn: for these give --languages tsn,xho,zul."
+    )
+    task.path("test", "xho").unlink()
+    found, said = usual_languages(own, task, "test")
+    assert found == ["zul"]
+    assert "not in xho, whose test file is not here" in said
+    every = model(tmp_path / "every", tasks=[{"name": "mood"}], languages=None)
+    assert usual_languages(every, task, "validation")[0] == ["tsn", "xho", "zul"]
+    other = model(tmp_path / "other", tasks=[{"name": "else"}], languages=["zul"])
+    assert usual_languages(other, task, "validation")[0] == ["tsn", "xho", "zul"]
+    assert languages_of(task, {"mood": ["zul"]}) == ["zul"]
+
+
+def test_an_export_knows_what_it_was_made_from(tmp_path: Path, task: Task[Any]) -> None:
+    own = model(tmp_path / "own", tasks=[{"name": "mood"}], languages=["zul"])
+    inside = tmp_path / "export" / "onnx" / "fp32"
+    inside.mkdir(parents=True)
+    made = {"command": "export", "digest": "x", "inputs": {str(own): "x"}, "config": {}}
+    (tmp_path / "export" / "edgelm.json").write_text(json.dumps(made))
+    assert usual_languages(inside, task, "test")[0] == ["zul"]
+    assert usual_languages(tmp_path / "export" / "model-Q8_0.gguf", task, "test")[0] == ["zul"]
+
+
+def test_a_missing_split_names_the_one_that_is_here(tmp_path: Path, task: Task[Any]) -> None:
+    for code in task.languages:
+        task.path("test", code).unlink()
+    with pytest.raises(BadInput, match=r"no such file\. .* evaluate with --split validation, which is here"):
+        usual_languages(tmp_path, task, "test")
+    task.path("validation", "zul").unlink()
+    with pytest.raises(BadInput) as caught:
+        check_files(task, "test", ["zul"])
+    assert "--split" not in str(caught.value)
+    (tmp_path / "blind").mkdir()
+    files: dict[str, str | bytes] = {"zulu/train.jsonl": line("a"), "zulu/validation.jsonl": line("b")}
+    described = {split: f"{{language}}/{split}.jsonl" for split in ("train", "validation")}
+    blind = load_task(write_task(tmp_path / "blind", files, files=described))
+    with pytest.raises(BadInput, match=r"has no test split\. Evaluate with --split validation"):
+        check_files(blind, "test")
