@@ -77,7 +77,7 @@ def measure(
             left = fewest
             for ids in own:
                 if left > 0:
-                    decoder(torch.tensor([ids[:left]]))
+                    decoder.hidden(torch.tensor([ids[:left]]))  # the head itself has nothing to tell
                     left -= len(ids)
             if step:
                 step(1, code)
