@@ -51,13 +51,13 @@ def test_each_language_gives_as_much_as_the_poorest(model_dir: Path) -> None:
 
 
 def test_no_more_is_read_at_once_than_the_context(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths, forward = [], Decoder.forward
+    lengths, hidden = [], Decoder.hidden
 
     def noted(self: Decoder, tokens: torch.Tensor) -> object:
         lengths.append(tokens.shape[1])
-        return forward(self, tokens)
+        return hidden(self, tokens)
 
-    monkeypatch.setattr(Decoder, "forward", noted)
+    monkeypatch.setattr(Decoder, "hidden", noted)
     context = load_model(model_dir).config.context
     measure(model_dir, {"zul": ["Izulu liyana. " * context]}, tokens=2 * context + 9)
     assert lengths == [context, context, 9]
