@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +183,14 @@ def test_bench_measures_the_adapted_model(
     from edgelm.evaluate.bits_per_byte import bits_per_byte
 
     names = []
+
+    def told(real: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        found = real(*given, **options)
+        names.append(found["name"])
+        return found
+
     for work in ("measure_speed", "evaluate"):
-
-        def told(*given: Any, real: Any = getattr(module, work), **options: Any) -> Any:
-            found = real(*given, **options)
-            names.append(found["name"])
-            return found
-
-        monkeypatch.setattr(module, work, told)
+        monkeypatch.setattr(module, work, partial(told, getattr(module, work)))
     more = ("--adapter", files["adapter"], "--tasks", files["task"], "-q")
     code, said, err = edgelm("bench", files["gguf"], "-o", tmp_path / "out", *FAST, *more)
     assert (code, err) == (0, "")
