@@ -70,7 +70,7 @@ class Constraint:
 
     def __init__(self, model: "LanguageModel", grammar: Grammar):
         llguidance = require("llguidance", "grammar")
-        self.name, self.size, self.ends = NAMES[grammar.kind], model.vocab_size, model.ends
+        self.name, self.size = NAMES[grammar.kind], model.vocab_size
         compiled = _compiled(grammar)
         if model.spelling is None:
             model.spelling = _spelling(llguidance, model)
@@ -97,9 +97,8 @@ class Constraint:
 
     def take(self, token: int) -> None:
         """Go on after a token that was drawn."""
-        if token not in self.ends:
-            self.matcher.consume_token(token)
-            self._check()
+        self.matcher.consume_token(token)
+        self._check()
 
     def _check(self) -> None:
         if self.matcher.is_error():

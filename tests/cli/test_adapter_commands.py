@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,14 +175,29 @@ def test_a_model_that_labels_takes_none(tmp_path: Path, edgelm: Run, files: dict
     assert "--adapter does nothing with a model that labels" in err
 
 
-def test_bench_measures_the_adapted_model(tmp_path: Path, edgelm: Run, files: dict[str, Path]) -> None:
+def test_bench_measures_the_adapted_model(
+    tmp_path: Path, edgelm: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgelm.bench import bench as module
     from edgelm.bench.bench import quality_texts
     from edgelm.evaluate.bits_per_byte import bits_per_byte
 
+    names = []
+
+    def told(real: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        found = real(*given, **options)
+        names.append(found["name"])
+        return found
+
+    for work in ("measure_speed", "evaluate"):
+        monkeypatch.setattr(module, work, partial(told, getattr(module, work)))
     more = ("--adapter", files["adapter"], "--tasks", files["task"], "-q")
     code, said, err = edgelm("bench", files["gguf"], "-o", tmp_path / "out", *FAST, *more)
     assert (code, err) == (0, "")
     assert "model-F32.gguf with adapter-F32" in said
+    assert names == ["GGUF F32 with adapter-F32"] * 2
+    record = json.loads((tmp_path / "out" / artifacts.PROVENANCE).read_text(encoding="utf-8"))
+    assert [Path(one) for one in record["inputs"]] == [files["gguf"], files["adapter"]]
     (found,) = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))["models"]
     assert found["bytes"] == sum(files[name].stat().st_size for name in ("gguf", "adapter"))
     texts = {"zul": quality_texts(None)["zul"]}

@@ -115,6 +115,7 @@ def test_a_conversation_in_a_terminal(terminal: Terminal, tmp_path: Path) -> Non
 def test_a_paste_of_several_lines_is_one_message(terminal: Terminal, tmp_path: Path, paste: str) -> None:
     terminal.type(paste)
     terminal.wait("\n> ", terminal.wait("third"))
+    assert terminal.seen.count("\n> ") == 2  # before it and after the answer
     terminal.type(f"/save {tmp_path / 'talk.jsonl'}\n")
     terminal.wait("> ", terminal.wait("talk.jsonl"))
     terminal.type("\x04")
@@ -122,6 +123,16 @@ def test_a_paste_of_several_lines_is_one_message(terminal: Terminal, tmp_path: P
     assert [text for role, text in said(tmp_path / "talk.jsonl") if role == "user"] == [
         "first\nsecond\n\nthird"
     ]
+
+
+def test_a_paste_that_begins_with_a_stroke_is_no_command(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.type("/exit\nis what it said\n")
+    terminal.wait("\n> ", terminal.wait("is what it said"))
+    terminal.type(f"/save {tmp_path / 'talk.jsonl'}\n")
+    terminal.wait("> ", terminal.wait("talk.jsonl"))
+    terminal.type("\x04")
+    assert terminal.end() == 0
+    assert said(tmp_path / "talk.jsonl")[0] == ("user", "/exit\nis what it said")
 
 
 def test_ctrl_c_stops_an_answer_and_not_the_program(tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.runtime import Generation, LanguageModel, load
-from edgelm.runtime.grammar import LONGEST, SECONDS, Grammar, _compiled
+from edgelm.runtime.grammar import LONGEST, SECONDS, Constraint, Grammar, _compiled
 from edgelm.runtime.sampling import Options
 
 pytest.importorskip("llguidance", reason="grammars are the extra 'grammar'")
@@ -96,6 +96,8 @@ def test_it_ends_where_nothing_can_follow_or_the_model_ends_it(models: dict[str,
     model, report = models["onnx"], Generation()
     assert write(model, Grammar("regex", "umoya"), report) == "umoya"
     assert (report.ended, report.tokens) == ("stop", len(report.ids))
+    write(model, Grammar("regex", "umoya"), again := Generation(), max_tokens=report.tokens)
+    assert again.ended == "stop"  # there is no room to draw an end
     assert b"".join(map(model.token_bytes, report.ids)) == b"umoya"
     report = Generation()
     assert write(model, schema(PERSON), report, max_tokens=4)[:1] == "{"
@@ -108,6 +110,14 @@ def test_it_ends_where_nothing_can_follow_or_the_model_ends_it(models: dict[str,
             assert re.fullmatch("(umoya )+", text)
             said.add(text)
     assert len(said) > 1
+
+
+def test_every_end_of_the_models_may_end_it(model: LanguageModel) -> None:
+    allowed = Constraint(model, Grammar("regex", "a*")).masked(np.zeros(model.vocab_size, dtype=np.float32))
+    finite = {int(token) for token in np.flatnonzero(np.isfinite(allowed))}
+    written = {token for token in finite if not model.token_bytes(token)}
+    assert written == {*model.ends}
+    assert {model.token_bytes(token).strip(b"a") for token in finite} == {b""}
 
 
 def test_drafts_change_nothing(models: dict[str, LanguageModel]) -> None:
