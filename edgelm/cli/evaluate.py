@@ -67,7 +67,7 @@ def evaluate(
     from edgelm.evaluate.backend import for_backend
     from edgelm.evaluate.evaluate import JUDGED, Splits, clear_results, evaluate_baselines, write_results
     from edgelm.evaluate.evaluate import evaluate as work
-    from edgelm.evaluate.languages import Languages, usual_languages
+    from edgelm.evaluate.languages import Languages, languages_of, usual_languages
     from edgelm.evaluate.scores import ALL
     from edgelm.evaluate.tables import HEADER, cells
     from edgelm.evaluate.tables import rows as table_rows
@@ -124,7 +124,8 @@ def evaluate(
                     f"warning: {count} {split} texts of {task.name} in {code} are in its training data too, "
                     f"which favours what learnt them: edgelm tasks check {task.name}"
                 )
-        of = f" of {', '.join(codes)}" if codes else ""
+        alike = {tuple(languages_of(task, own) or ()) for task in loaded}
+        of = f" of {', '.join(min(alike))}" if len(alike) == 1 else ""
         several = {one["task"] for one in entries if one["language"] == ALL}
         shown = [one for one in entries if one["language"] == ALL or one["task"] not in several]
         kept = [HEADER.index(name) for name in ("task", "system", "score", HEADER[-1])]

@@ -365,7 +365,9 @@ def load_task(name: str | Path, data: bool = True) -> Task[Any]:
     known = families()
     task = known[description.choice("family", list(known))].from_description(description)
     if data:
-        description.folder(task.root)
+        root = task.root
+        if not task.folder.startswith("${"):  # of what a variable names, each file is asked for by itself
+            description.folder(root)
     return task
 
 

@@ -63,7 +63,7 @@ def test_a_cheap_model_and_its_evaluation(tmp_path: Path, edgelm: Run) -> None:
         (["MODEL", "topic", "--search", "soon"], "'soon' is not a time"),
         (["MODEL", "topic", "--layer-decay", 2], "--layer-decay 2.0 is out of range"),
         (["MODEL", "topic", "--patience", 1, "--validate-every", 0], "leaves nothing to decide by"),
-        (["MODEL", "topic", "--freeze", 9], "Lower --freeze or --reinit"),
+        (["MODEL", "topic", "--freeze", 9], "--freeze 9: the model has 2 layers. Give at most 2"),
         (["MODEL", "topic", "--method", "linear"], "--method linear takes no model. Leave "),
         (["nowhere", "topic", "--method", "head"], "nowhere: no such model. Give a model directory"),
     ],

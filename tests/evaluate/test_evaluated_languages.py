@@ -1,6 +1,7 @@
 """Which languages a model is evaluated in where none are named, and what is said of the others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def test_those_it_was_finetuned_on_and_what_is_left_out_is_said(tmp_path: Path, 
     assert "not in xho, whose test file is not here" in said
     every = model(tmp_path / "every", tasks=[{"name": "mood"}], languages=None)
     assert usual_languages(every, task, "validation")[0] == ["tsn", "xho", "zul"]
+    fewer = replace(task, without={"tsn": ("train",)})
+    assert usual_languages(every, fewer, "validation")[0] == ["xho", "zul"], "it cannot have learnt the third"
     other = model(tmp_path / "other", tasks=[{"name": "else"}], languages=["zul"])
     assert usual_languages(other, task, "validation")[0] == ["tsn", "xho", "zul"]
     assert languages_of(task, {"mood": ["zul"]}) == ["zul"]
