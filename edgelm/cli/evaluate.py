@@ -86,11 +86,11 @@ def evaluate(
     if not model.exists():
         raise BadInput("no such model", file=model, remedy="give a .gguf file or a model directory")
     own: Languages = codes
+    notes: list[str] = []
     if codes is None and split in JUDGED:
         usual = {task.name: usual_languages(model, task, split) for task in loaded}
         own = {name: found for name, (found, _) in usual.items()}
-        for _, why in usual.values():
-            print(why)
+        notes = [why for _, why in usual.values()]
     clear_results(output)
     splits = Splits()
     found = work(
@@ -107,6 +107,7 @@ def evaluate(
         splits=splits,
         progress=progress,
     )
+    print("\n".join(notes), end="\n" if notes else "")
     if found["bits_per_byte"]:
         measured = found["perplexity"]
         rows = [

@@ -25,7 +25,7 @@ Precision = Annotated[
 OPTIMISER = "Optimiser"
 PROSE = 24
 """Characters of a table's cell from which on it is prose and may be folded."""
-NARROWEST = 12
+NARROWEST = 8
 """Characters that a column of prose needs."""
 Optimizer = Annotated[
     Literal["muon", "adamw"],
@@ -54,7 +54,8 @@ Window = Annotated[
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """A table on stdout, the first column and the last if it is prose to the left, figures to the right.
 
-    Prose is folded to the width of the terminal; figures and names only where even that does not suffice.
+    Prose is folded to the width of the terminal; figures and names only where less room between the columns
+    does not help either.
     """
     from rich import box
     from rich.table import Table
@@ -62,15 +63,17 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
 
     console = make_console()
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    needed = sum(width if width <= PROSE else NARROWEST for width in widths) + 3 * len(widths)
+    needed = sum(width if width <= PROSE else NARROWEST for width in widths)
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    if needed + 3 * len(widths) > console.width:
+        table.padding = 0
     for number, name in enumerate(header):
         prose = widths[number] > PROSE
         table.add_column(
             name,
             justify="left" if prose or number == 0 else "right",
             overflow="fold",
-            no_wrap=not prose and needed <= console.width,
+            no_wrap=not prose and needed + len(widths) <= console.width,
         )
     for row in rows:
         table.add_row(*map(Text, row))

@@ -221,7 +221,7 @@ def test_evaluate_prints_a_table_beside_baselines(tmp_path: Path, export_dir: Pa
     code, out, err = run("evaluate", gguf, str(task), "--corpus", str(corpus), "-o", output, "-q")
     assert (code, err) == (0, "")
     lines = [line.strip() for line in out.splitlines()]
-    rows = {tuple(line.split()[:2]) for line in lines if line.startswith("made-up")}
+    rows = {tuple(line.split()[:2]) for line in lines if line.startswith("made-up ")}
     assert rows == {("made-up", "GGUF"), ("made-up", "majority"), ("made-up", "TF-IDF")}
     found = [line.split() for line in lines if re.fullmatch(r"\w{3,4} +\d\.\d{3} +[\d,]+\.\d", line)]
     bits = {code: value for code, value, _ in found}
