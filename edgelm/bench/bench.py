@@ -17,6 +17,7 @@ from edgelm.bench.files import find_models, model_bytes
 from edgelm.bench.page import page
 from edgelm.bench.pareto import mark_unbeaten
 from edgelm.bench.picture import write_picture
+from edgelm.bench.tables import SAMPLE
 from edgelm.bench.worker import measure_quality, measure_speed
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.evaluate.bits_per_byte import corpus_texts
@@ -99,7 +100,7 @@ def bench(
             scores[name] = {"tasks": _scores(path, folder, tasks, split, read, progress, adapter)}
         figures: dict[str, Any] = {
             "settings": {**asdict(settings), "threads": settings.counts},
-            "text": str(text or "the embedded sample"),
+            "text": str(text or SAMPLE),
             "bytes_of_text": {code: sum(len(one.encode()) for one in own) for code, own in texts.items()},
         }
 

@@ -45,7 +45,7 @@ def chat(
     Where the input is no terminal, each line is a message.
     """
     from edgelm.runtime import load
-    from edgelm.runtime.conversation import Conversation, only_pretrained
+    from edgelm.runtime.conversation import ONLY_PRETRAINED, Conversation, only_pretrained
     from edgelm.runtime.sampling import Options
 
     Options(
@@ -55,7 +55,7 @@ def chat(
     loaded.frame()  # a model without a chat format is refused now, not at the first message
     terminal = sys.stdin.isatty()
     if adapter is None and only_pretrained(loaded, model):  # what an adapter was trained for nobody knows
-        _say("this model has learnt to continue text, not to answer. Finetune it on conversations first.")
+        _say(ONLY_PRETRAINED)
     if terminal and not quiet:
         _say(f"{loaded.name}. /help lists the commands, /exit leaves.")
     talk = Conversation(
@@ -133,6 +133,8 @@ def _answer(talk: "Conversation", text: str) -> None:
         for piece in talk.ask(text, report):
             print(piece, end="", flush=True)
     print(" [stopped]" if report.ended == "cancelled" else "", flush=True)
+    if not report.tokens and report.ended == "stop":
+        _say("the model ended its answer at once.")
 
 
 @contextmanager
@@ -156,6 +158,7 @@ def _command(talk: "Conversation", text: str) -> None:
     elif name == "/save" and rest.strip():
         try:
             talk.save(Path(rest.strip()).expanduser())
+            _say(f"written to {rest.strip()}")
         except BadInput as error:
             _say(str(error))
     elif name == "/save":

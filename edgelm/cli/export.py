@@ -49,6 +49,7 @@ def export(
 ) -> None:
     """Write GGUF and ONNX files, each verified against the model it came from."""
     from edgelm.errors import BadInput
+    from edgelm.export.target import load_target
     from edgelm.extras import require
     from edgelm.model.head_config import model_type
     from edgelm.progress import Progress
@@ -61,6 +62,8 @@ def export(
             "no format was given", remedy="name one, as in: --to gguf:Q8_0, or a device with --target"
         )
     to = to or []
+    if target:
+        load_target(target)  # a misspelt one shows before PyTorch is there
     kind = model_type(model)
     if kind in SMALL and not target:
         refuse_unused(call, UNUSED_BY_LABELLERS)

@@ -60,4 +60,5 @@ def quantize(
     print_table(header, rows, "Against the parent in float32, on held-out text")
     if not found["helped"]:
         print("It did not help: the weights are the parent's. Try a lower --learning-rate or more --steps.")
+        return
     print(f"next: edgelm export {output} --to {to} -o EXPORT; each language: {output}/finishing.json")

@@ -33,8 +33,11 @@ def run(
     ],
     prompt: Annotated[
         str,
-        typer.Argument(help="Text to continue or to label, or a message to answer with --chat; - for stdin."),
-    ],
+        typer.Argument(
+            help="Text to continue or to label, or a message to answer with --chat.",
+            show_default="what comes in on a pipe, as does -",
+        ),
+    ] = "-",
     adapter: Adapter = None,
     language: Annotated[
         str | None, typer.Option(help="Language to continue in, such as zul.", rich_help_panel=WRITING)
@@ -82,10 +85,11 @@ def run(
     """Use a model on a text: it goes on with it, answers it (--chat), or labels it or its words.
 
     edgelm run MODEL "Izolo ngiye": what a model that writes makes of it. edgelm run NER "UNomsa uhlala
-    eThekwini.": the names that a model with a head finds. Give - in place of the text to read it from stdin.
+    eThekwini.": the names that a model with a head finds.
     """
     from edgelm.languages import get_language
     from edgelm.runtime import Generation, load, load_labeller
+    from edgelm.runtime.conversation import ONLY_PRETRAINED, only_pretrained
 
     text = _read(prompt)
     if labeller := load_labeller(model, threads=threads):
@@ -98,6 +102,8 @@ def run(
         return
     fits = _grammar(json_schema, regex, grammar)
     loaded = load(model, threads=threads, adapter=adapter)
+    if chat and adapter is None and only_pretrained(loaded, model) and not quiet:
+        print(f"edgelm: {ONLY_PRETRAINED}", file=sys.stderr)
     report = Generation()
     pieces = loaded.generate(
         text,
@@ -120,6 +126,9 @@ def run(
         for piece in pieces:
             print(piece, end="", flush=True)
         print()
+    if not report.tokens and not quiet:
+        hint = "begin in another way, or give another --seed" if not chat else "say it in another way"
+        print(f"edgelm: the model ended the text at once; {hint}.", file=sys.stderr)
     if not quiet:
         print(
             f"[{loaded.name}: {report.tokens} tokens, {report.tokens_per_second:.0f} tokens/s]",
@@ -152,6 +161,8 @@ def _read(prompt: str) -> str:
     """The text itself, or that on stdin."""
     from edgelm.errors import BadInput
 
+    if prompt == "-" and sys.stdin.isatty():
+        raise BadInput("no text was given", remedy="give it in quotes, or send it in on a pipe")
     try:  # a shell hands over bytes; those that are not UTF-8 arrive as lone surrogates
         data = sys.stdin.buffer.read() if prompt == "-" else prompt.encode("utf-8", "surrogateescape")
         text = data.decode("utf-8")

@@ -1,5 +1,6 @@
 """One interface over PyTorch, ONNX Runtime and llama.cpp."""
 
+import os
 from pathlib import Path
 
 from edgelm.errors import BadInput
@@ -12,6 +13,8 @@ from edgelm.runtime.graph_file import find_graph
 from edgelm.runtime.inside import no_model
 from edgelm.runtime.labeller import SMALL, LabelModel, open_small
 
+MOST_THREADS = 4
+"""For each core."""
 __all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
 
 
@@ -29,6 +32,7 @@ def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | 
         MissingExtra: the runtime for it is not installed; the message names the command that installs it.
     """
     path = Path(path)
+    check_threads(threads)
     if not path.exists():
         raise BadInput("no such model", file=path, remedy="give a .gguf file or a model directory")
     if path.is_dir() and (model_type(path) in (*SMALL, ENSEMBLE) or read_head(path)):
@@ -62,14 +66,22 @@ def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | 
     raise no_model(path)
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise `BadInput` for so many threads that they only wait for each other."""
+    cores = os.cpu_count() or 1
+    if threads is not None and not 1 <= threads <= MOST_THREADS * cores:
+        raise BadInput(f"{threads} threads for {cores} cores", remedy=f"give 1 to {cores}, or leave it out")
+
+
 def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel | None:
     """Load a model that labels texts or words; None where `path` is no such model.
 
     Raises:
-        BadInput: it is damaged.
+        BadInput: it is damaged, or the threads are far too many.
         MissingExtra: PyTorch is not installed.
     """
     path = Path(path)
+    check_threads(threads)
     if not path.is_dir():
         return None
     if (kind := model_type(path)) in SMALL:

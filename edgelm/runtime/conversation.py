@@ -75,6 +75,9 @@ class Conversation:
         self.turns.append((role, ids))
 
 
+ONLY_PRETRAINED = "this model has learnt to continue text, not to answer. Finetune it on conversations first."
+
+
 def only_pretrained(model: LanguageModel, path: Path) -> bool:
     """Whether a model is known to continue text only: edgelm pretrained it, and nothing has finetuned it."""
     if path.is_dir():

@@ -214,7 +214,8 @@ async def _refused(http: Http, error: Exception) -> Response:
 
 async def _no_route(http: Http, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"{http.method} {http.url.path}: {error.detail.lower()}."
+    hint = " The interface begins at /v1." if not http.url.path.startswith("/v1/") else ""
+    message = f"{http.method} {http.url.path}: {error.detail.lower()}.{hint}"
     return JSONResponse(Refused(error.status_code, message).body, error.status_code, error.headers)
 
 

@@ -110,6 +110,8 @@ def _shared(fields: Fields) -> dict[str, Any]:
     usage = (more or {}).get("include_usage")
     if usage not in (None, True, False):
         raise wrong("stream_options.include_usage", "true or false")
+    if fields.left.get("guided_choice") == []:
+        raise wrong("guided_choice", "a list of one text or more")
     choices = fields.texts("guided_choice")
     if len(choices) > MOST_CHOICES:
         raise Refused(400, f"more than {MOST_CHOICES} choices.", param="guided_choice")
@@ -190,7 +192,7 @@ def _ids(value: Any) -> bool:
 
 def _turns(messages: Any) -> list[tuple[str, str]]:
     if not isinstance(messages, list) or not messages:
-        raise wrong("messages", "a list of messages")
+        raise wrong("messages", "a list of one message or more")
     turns = []
     for number, message in enumerate(messages):
         name = f"messages[{number}]"

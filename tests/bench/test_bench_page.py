@@ -72,6 +72,9 @@ def test_the_tables_show_the_threads_that_suit_best(figures: dict[str, Any]) -> 
 
 
 def test_a_short_context_is_said(figures: dict[str, Any]) -> None:
+    (learnt,) = notes(figures)
+    assert learnt.startswith("the embedded sample flatters models that were trained on it")
+    figures["text"] = "my-corpus"
     assert notes(figures) == []
     short = figures["models"][1]
     short["context"] = 256

@@ -356,7 +356,7 @@ def test_a_bad_task(tmp_path, refused, tiny_model_dir, monkeypatch, command, tas
     Path("list.yaml").write_text("- a\n")
     Path("cut.yaml").write_text("name: a\nlabels: }\n")
     Path("lines.yaml").write_text(json.dumps(value | {"languages": {"zul": "zul"}}))
-    Path("files.yaml").write_text(json.dumps(value | {"languages": {"zul": "zul", "eng": "eng"}}))
+    Path("files.yaml").write_text(json.dumps(value | {"languages": {"eng": "eng"}}))
     Path("zul.jsonl").write_text('{"text": "a", "label": "x"}\n{half\n')
     refused([command, tiny_model_dir, task], tmp_path / "out", *pieces)
 

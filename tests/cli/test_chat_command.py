@@ -175,7 +175,8 @@ def test_a_pipe_has_a_message_a_line(piped: Run, tiny_model_dir: Path, tmp_path:
     answers = [text for role, text in messages if role == "assistant"]
     assert out.startswith("".join(f"{answer}\n" for answer in answers))
     assert err == (
-        "edgelm: there is no command /nothing; /help lists them.\nedgelm: give a file: /save FILE\n"
+        2 * f"edgelm: written to {save}\n" + "edgelm: there is no command /nothing; /help lists them.\n"
+        "edgelm: give a file: /save FILE\n"
     )
     assert piped(tiny_model_dir, b"a\n/exit\nb\n", "--max-tokens", 3)[1].count("\n") >= 1
     assert piped(tiny_model_dir, b"\xff\n")[2] == (

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgelm import artifacts
 from edgelm.model.crf import CrfTagger, save_crf
 from edgelm.model.linear import LinearClassifier, save_linear
 
@@ -105,3 +107,44 @@ def test_a_linear_classifier_goes_to_onnx_and_answers_alike(tmp_path: Path, edge
     code, _, err = edgelm("export", names, "--to", "onnx:fp32", "-o", tmp_path / "other")
     assert code == 2
     assert "a CRF has no ONNX form" in err
+
+
+def test_the_text_comes_on_a_pipe(tmp_path: Path, edgelm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = save_classifier(tmp_path / "m", "LogisticRegression, C=10")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bb\n")))
+    for given in ((), ("-",)):
+        sys.stdin.buffer.seek(0)
+        assert edgelm("run", model, *given)[1].startswith("label 3")
+
+
+def test_too_many_threads_are_refused(tmp_path: Path, edgelm: Run) -> None:
+    model = save_classifier(tmp_path / "m", "LogisticRegression, C=10")
+    code, _, err = edgelm("run", model, "bb", "--threads", 5000)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("edgelm: 5000 threads for ")
+
+
+def test_a_model_that_writes_nothing_is_said(
+    edgelm: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="model directories are run with PyTorch")
+    from edgelm.runtime import sampling
+
+    def end(logits: np.ndarray, *options: object) -> int:
+        return 1
+
+    monkeypatch.setattr(sampling, "sample", end)
+    code, out, err = edgelm("run", model_dir, "Namhlanje")
+    assert (code, out) == (0, "Namhlanje\n")
+    assert "edgelm: the model ended the text at once; begin in another way" in err
+    assert edgelm("run", model_dir, "Namhlanje", "-q")[2] == ""
+
+
+def test_a_model_that_cannot_answer_is_said(edgelm: Run, tiny_model_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="model directories are run with PyTorch")
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_dir, folder)
+    (folder / artifacts.PROVENANCE).write_text('{"command": "pretrain", "config": {}, "digest": ""}')
+    for given, said in (((), 0), (("--chat",), 1), (("--chat", "-q"), 0)):
+        code, _, err = edgelm("run", folder, "Sawubona", "--max-tokens", 2, *given)
+        assert (code, err.count("has learnt to continue text, not to answer")) == (0, said)

@@ -254,6 +254,7 @@ def test_the_cache_is_kept_between_requests_without_a_seed(served: Served) -> No
         ({"presence_penalty": 3}, None),
         ({"stop": ["a"] * 17}, None),
         ({"extra_body": {"guided_choice": ["a", "a"]}}, None),
+        ({"extra_body": {"guided_choice": []}}, "guided_choice"),
     ],
 )
 def test_what_would_change_the_answer_is_refused(served: Served, options: Any, param: str | None) -> None:
