@@ -43,6 +43,7 @@ CLOCKED = {
     "bench.json",
 }
 """Files and folders that say when and how fast: two equal runs differ in them."""
+CONTINUE = "Run the same command again to continue."
 RECORDED_PACKAGES = (
     "numpy", "tokenizers", "pyarrow", "torch", "transformers", "onnx", "onnxruntime", "optimum-onnx", "gguf",
     "llama-cpp-python", "xllamacpp", "onnxruntime-genai", "onnx-ir", "scikit-learn", "scipy",
@@ -140,7 +141,7 @@ def build(
     for path in inputs:
         if not path.exists():
             raise BadInput("no such file or folder", file=path, remedy="check the path")
-    input_digests = {str(path): digest_path(path) for path in inputs}
+    input_digests = {os.path.abspath(path): digest_path(path) for path in inputs}
     # in order, not sorted: two files that swap their contents are other inputs
     digest = digest_of({"command": command, "config": config, "inputs": list(input_digests.values())})
 
@@ -217,7 +218,8 @@ def build(
                     folder.rmdir()
         raise
     except KeyboardInterrupt as stop:
-        stop.add_note("Run the same command again to continue.")
+        if not fresh and CONTINUE not in getattr(stop, "__notes__", []):  # a command may build one in another
+            stop.add_note(CONTINUE)
         raise
     except Timeout:
         raise EdgelmError(BUSY.format(output)) from None

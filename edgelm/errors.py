@@ -7,6 +7,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+LIKE = 0.6
+"""Share of two names that has to be the same for one to be meant by the other."""
+
 
 class EdgelmError(Exception):
     """Something failed that a user can act on. Exit code 1."""
@@ -43,12 +46,17 @@ class MissingExtra(EdgelmError):
     """A package that only one of the extras brings is not installed. Exit code 1."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that another is most like, whatever its capitals; empty where none is like it."""
+    lower = {one.lower(): one for one in known}
+    return next((lower[one] for one in difflib.get_close_matches(name.lower(), lower, 1, LIKE)), "")
+
+
 def instead_of(name: str, known: Iterable[str]) -> str:
     """What to do about a name that is none of those known: take the one it looks like, or one of all."""
-    lower = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), lower, 1)
-    listed = ", ".join(lower.values())
-    return f"did you mean '{lower[close[0]]}'? All: {listed}" if close else f"choose from: {listed}"
+    known = list(known)
+    close, listed = nearest(name, known), ", ".join(known)
+    return f"did you mean '{close}'? All: {listed}" if close else f"choose from: {listed}"
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -22,6 +22,7 @@ from edgelm.bench.worker import measure_quality, measure_speed
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.evaluate.bits_per_byte import corpus_texts
 from edgelm.evaluate.evaluate import TEST_BYTES, Splits, evaluate
+from edgelm.evaluate.languages import usual_languages
 from edgelm.export.verify import LOGIT_DOCUMENTS
 from edgelm.machine import usable_cores
 from edgelm.progress import Progress
@@ -83,8 +84,12 @@ def bench(
     texts, split = quality_texts(text), _split(tasks)
     check_names(tasks)
     read = Splits()
-    for task in tasks:
-        read(task, split, None)
+    codes = {
+        name: {task.name: usual_languages(adapter or path, task, split)[0] for task in tasks}
+        for name, path in found.items()
+    }
+    for task, own in ((task, own) for own in codes.values() for task in tasks):
+        read(task, split, own[task.name])
     finished = artifacts.read_provenance(output)
 
     def work(partial: Path) -> dict[str, Any]:
@@ -97,7 +102,8 @@ def bench(
         scores: dict[str, dict[str, Any]] = {name: {} for name in found}
         for number, (name, path) in enumerate(found.items() if tasks else ()):
             folder = partial / ".tasks" / str(number)
-            scores[name] = {"tasks": _scores(path, folder, tasks, split, read, progress, adapter)}
+            asked = {"tasks": tasks, "languages": codes[name], "splits": read, "adapter": adapter}
+            scores[name] = {"tasks": _scores(path, folder, split=split, **asked, progress=progress)}
         figures: dict[str, Any] = {
             "settings": {**asdict(settings), "threads": settings.counts},
             "text": str(text or SAMPLE),
@@ -282,21 +288,10 @@ def _joules(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return of_samples([one["joules"] / one["new_tokens"] for one in found])
 
 
-def _scores(
-    model: Path,
-    folder: Path,
-    tasks: Sequence[Task[Any]],
-    split: str,
-    read: Splits,
-    progress: Progress,
-    adapter: Path | None,
-) -> dict[str, dict[str, Any]]:
-    found = evaluate(
-        model, folder, adapter=adapter, tasks=tasks, split=split, splits=read, progress=progress
-    )["tasks"]
+def _scores(model: Path, folder: Path, *, split: str, **given: Any) -> dict[str, dict[str, Any]]:
     return {
         name: {"metric": one["metric"], "score": one[one["metric"]], "split": split}
-        for name, one in found.items()
+        for name, one in evaluate(model, folder, split=split, **given)["tasks"].items()
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgelm.errors import BadInput
 from edgelm.runtime.graph_file import external_files, find_graph
-from edgelm.runtime.inside import is_one, models_inside
+from edgelm.runtime.inside import is_one, models_inside, writes
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
@@ -21,7 +21,7 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
         if is_one(path):
             found.append((path.name or path.resolve().name, path))
             continue
-        inside = models_inside(path)
+        inside = [one for one in models_inside(path) if writes(one)]
         if not inside:
             raise BadInput("holds no model", file=path, remedy="give a model or what edgelm export wrote")
         found += [(_short(one.relative_to(path)), one) for one in inside]

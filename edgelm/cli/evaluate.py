@@ -88,7 +88,7 @@ def evaluate(
     own: Languages = codes
     notes: list[str] = []
     if codes is None and split in JUDGED:
-        usual = {task.name: usual_languages(model, task, split) for task in loaded}
+        usual = {task.name: usual_languages(adapter or model, task, split) for task in loaded}
         own = {name: found for name, (found, _) in usual.items()}
         notes = [why for _, why in usual.values()]
     clear_results(output)

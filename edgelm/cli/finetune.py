@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,9 +22,6 @@ from edgelm.cli.options import (
     require_metrics,
     split_codes,
 )
-
-if TYPE_CHECKING:
-    pass
 
 BATCH = {"full": 32, "lora": 32, "head": 8, "ensemble": 8, "auto": 8}
 RATES = {"full": 0.002, "lora": 0.01, "head": 0.002, "ensemble": 0.002, "auto": 0.002}

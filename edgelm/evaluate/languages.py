@@ -11,6 +11,8 @@ from edgelm.tasks.task import Task
 Languages = Sequence[str] | Mapping[str, Sequence[str]] | None
 """Of all tasks, or by task; None for all that a task has."""
 OTHER = {"test": "validation", "validation": "test"}
+FOLLOWED = ("export", "quantize")
+"""Commands that make another form of a model."""
 ABOVE = 3
 """Folders above a model that may say what it was exported from."""
 
@@ -63,7 +65,7 @@ def _finetuning(model: Path) -> dict[str, Any]:
     model = model.resolve()
     for folder in (model, *model.parents[:ABOVE]):
         found = read_provenance(folder) if folder.is_dir() else None
-        if found and found.get("command") == "export":
+        while found and found.get("command") in FOLLOWED:
             sources = [Path(one) for one in found.get("inputs", {})]
             found = next((read_provenance(one) for one in sources if one.is_dir()), None)
         if found:

@@ -122,14 +122,16 @@ class Finishing(Decoder):
         return {**found, "mean": round(sum(found.values()) / len(found), 6)}
 
     @torch.no_grad()
-    def decoder(self, held: HeldOut) -> Decoder:
+    def decoder(self, held: HeldOut, lost: float) -> Decoder:
         """A plain decoder of the rounded weights or, where rounding them anew moves them, of those behind.
+
+        Args:
+            lost: mean divergence of the rounded weights on `held`, nats.
 
         Kinds of two bits seldom find the scale again that a block was rounded with.
         """
         weights, buffers = dict(self.named_parameters()), dict(self.named_buffers())
         rounded = {name: weight.clone() for name, weight in weights.items()}
-        lost = self.divergences(held)["mean"]
         for name, again in self.grid(rounded).items():
             weights[name].copy_(again)
         moved = self.divergences(held)["mean"] > MOVED * lost
@@ -228,7 +230,7 @@ def finish(
         progress.say("comparing both files with the parent")
         found: dict[str, Any] = {"before": told(model), "helped": after < before}
         if found["helped"]:
-            save_model(student.decoder(held), model, partial, "")
+            save_model(student.decoder(held, after), model, partial, "")
             found["after"] = told(partial)
             found["helped"] = found["after"]["kl"] < found["before"]["kl"]
         if not found["helped"]:

@@ -75,8 +75,10 @@ def quantize_onnx(source: Path, folder: Path, importance: Mapping[str, np.ndarra
     with silence():
         quantization = require("onnxruntime.quantization", "export")
         onnx = require("onnx", "export")
-        graph = onnx.load(source / "model.onnx")
-        _level(graph.graph, importance or {})
+        graph: Any = source / "model.onnx"
+        if importance:
+            graph = onnx.load(graph)
+            _level(graph.graph, importance)
         folder.mkdir()
         quantization.quantize_dynamic(
             graph,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgelm import resources
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, instead_of
 from edgelm.export.verify import bounds
 
 PROMPT_TOKENS = 64
@@ -133,8 +133,8 @@ def load_target(name: str) -> Target:
     if path.suffix not in (".yaml", ".yml"):
         path = resources.path("export", "targets", f"{name}.yaml")
         if name not in target_names():
-            known = ", ".join(target_names())
-            raise BadInput(f"unknown target '{name}'", remedy=f"choose one of: {known}, or name a YAML file")
+            remedy = f"{instead_of(name, target_names())}; or name a YAML file"
+            raise BadInput(f"unknown target '{name}'", remedy=remedy)
     return _read(path)
 
 
@@ -173,5 +173,5 @@ def _read(path: Path) -> Target:
     for one in formats:
         if one not in bounds() or one.startswith("lora:"):
             written = [name for name in bounds() if not name.startswith("lora:")]
-            raise error(f"unknown format '{one}'", "formats", f"choose from: {', '.join(written)}")
+            raise error(f"unknown format '{one}'", "formats", instead_of(one, written))
     return Target(**{**given, "threads": int(given["threads"]), "formats": tuple(dict.fromkeys(formats))})

@@ -48,7 +48,9 @@ def finetune_ensemble(
         BadInput: the task has neither labels nor tags, or no validation split; or a file is missing.
     """
     check_decoder(model, heads=True)
-    check_layers(read_config(model).layers, config)
+    shape = read_config(model)
+    shape.window(config.context)
+    check_layers(shape.layers, config)
     progress = progress or Progress(silent=True)
     cheap = cheap_method(task)
     held_out = validation_of(task, languages)

@@ -82,6 +82,7 @@ def finetune(
     """
     progress = progress or Progress(silent=True)
     check_decoder(model)
+    context = read_config(model).window(config.context)
     check_layers(read_config(model).layers, config, adapter=lora is not None)
     _check(tasks, mixing, config, lora)
     codes_of = languages_by_task(tasks, languages) if mixing else {task.name: languages for task in tasks}
@@ -91,7 +92,6 @@ def finetune(
     def work(partial: Path) -> dict[str, Any]:
         decoder = load_model(model)
         shape = decoder.config
-        context = shape.window(config.context)
         examples = {task.name: task.examples("train", codes_of[task.name]) for task in tasks}
         held_out = {task.name: task.validation(languages_in(examples[task.name])) for task in tasks}
         check_judged(config, any(held_out.values()))

@@ -68,6 +68,7 @@ def finetune_head(
     check_decoder(model, heads=True)
     progress = progress or Progress(silent=True)
     shape, earlier = read_config(model), read_head(model)
+    context = shape.window(config.context)
     check_layers(shape.layers, config)
     if shape.family != "llama":
         raise BadInput(
@@ -87,7 +88,6 @@ def finetune_head(
             progress.say(f"the head of {model} goes on learning, as its labels are the same")
         prepare(labeller, config)
         shape = labeller.config
-        context = shape.window(config.context)
         codes = languages_in(examples)
         held_out = task.validation(codes)
         check_judged(config, bool(held_out))

@@ -28,7 +28,8 @@ def check_gguf(path: Path) -> Header:
         BadInput: it does not, or the file is missing or damaged.
     """
     found = read_header(path)
-    if other := OTHERS.get(found.values.get("general.type", b"model")):
+    kind = found.values.get("general.type")
+    if isinstance(kind, bytes) and (other := OTHERS.get(kind)):
         raise BadInput(f"is {other[0]}, no model", file=path, remedy=other[1])
     try:
         _check_vocabulary(found.values)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, EdgelmError
 from edgelm.extras import require
 
 if TYPE_CHECKING:
@@ -24,19 +24,25 @@ NAMES = {"json_schema": "the JSON schema", "regex": "the regular expression", "l
 LONGEST = 65_536
 SECONDS = 3
 """That a grammar may take to be understood: some of a few hundred bytes would take minutes."""
+STARTING = 30
+"""Seconds that the process which reads it may take besides, on a busy machine."""
 MEMORY = 2 << 30
 """Bytes of address space that it may take."""
+TOO_LONG = f"it takes more than {SECONDS} seconds to be read"
 SYMBOLS = 50_000
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """One way to write each value, that of `json.dumps`: small models fill free space with spaces."""
 CHECK = f"""
-import sys
+import faulthandler, sys
+from llguidance import LLMatcher
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
-except ImportError:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = {MEMORY} if hard == resource.RLIM_INFINITY else min({MEMORY}, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+except (ImportError, ValueError, OSError):  # not every system limits it
     pass
-from llguidance import LLMatcher
+faulthandler.dump_traceback_later({SECONDS}, exit=True)
 sys.stdout.buffer.write(LLMatcher.validate_grammar(sys.stdin.buffer.read().decode("utf-8")).encode("utf-8"))
 """
 
@@ -105,9 +111,22 @@ class Constraint:
             raise _unusable(self.name, self.matcher.get_error())
 
 
-@lru_cache(maxsize=64)
 def _compiled(grammar: Grammar) -> str:
-    """As llguidance takes it, checked in a process of its own: nothing else ends what takes too long."""
+    """As llguidance takes it.
+
+    Raises:
+        BadInput: it cannot be used.
+    """
+    compiled, problem = _read(grammar)
+    if problem:
+        raise _unusable(NAMES[grammar.kind], problem)
+    return compiled
+
+
+@lru_cache(maxsize=64)
+def _read(grammar: Grammar) -> tuple[str, str]:
+    """As llguidance takes it, and why it cannot, found out in a process of its own: nothing else ends what
+    takes too long."""
     matcher = require("llguidance", "grammar").LLMatcher
     if grammar.kind == "json_schema":
         compiled = matcher.grammar_from_json_schema(_schema(grammar.text), overrides=COMPACT)
@@ -115,16 +134,21 @@ def _compiled(grammar: Grammar) -> str:
         compiled = getattr(matcher, f"grammar_from_{grammar.kind}")(grammar.text)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", CHECK],
+            [sys.executable, "-P", "-c", CHECK],  # -P: no module of the folder one happens to be in
             input=compiled.encode("utf-8"),
             capture_output=True,
-            timeout=SECONDS,
+            timeout=SECONDS + STARTING,
         )
     except subprocess.TimeoutExpired:
-        raise _unusable(NAMES[grammar.kind], f"it takes more than {SECONDS} seconds to be read") from None
-    if done.returncode or done.stdout:
-        raise _unusable(NAMES[grammar.kind], done.stdout.decode("utf-8") or "it is too large")
-    return str(compiled)
+        return compiled, TOO_LONG
+    said = done.stderr.decode("utf-8", "replace")
+    if done.returncode and "Timeout (" in said:
+        return compiled, TOO_LONG
+    if done.returncode < 0 or "MemoryError" in said or "memory allocation" in said:
+        return compiled, "it is too large"
+    if done.returncode:
+        raise EdgelmError(f"llguidance failed: {said.splitlines()[-1] if said else done.returncode}.")
+    return compiled, done.stdout.decode("utf-8")
 
 
 def _schema(text: str) -> str:

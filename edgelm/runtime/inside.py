@@ -9,7 +9,6 @@ from edgelm.model.head_config import model_type, read_head
 from edgelm.runtime.ensemble import HEAD, MODEL_TYPE
 from edgelm.runtime.gguf_header import is_model
 from edgelm.runtime.graph_file import GRAPHS, find_graph
-from edgelm.runtime.labeller import SMALL
 
 DEPTH = 4
 """Folders below the one given that are looked into."""
@@ -46,6 +45,14 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
             yield one
 
 
+def writes(path: Path) -> bool:
+    """Whether a model writes text; others label it. A damaged one counts as such, and says so when opened."""
+    try:
+        return path.is_file() or (model_type(path) not in KINDS and read_head(path) is None)
+    except BadInput:
+        return True
+
+
 def no_model(path: Path) -> BadInput:
     """What to say of a path that is there and is no model."""
     inside = models_inside(path) if path.is_dir() else []
@@ -75,7 +82,7 @@ def check_decoder(path: Path, *, heads: bool = False) -> None:
     if not path.exists():
         raise BadInput("no such model", file=path, remedy="give a model directory, as edgelm pretrain writes")
     kind = model_type(path) if path.is_dir() else ""
-    graph = path.is_dir() and find_graph(path) is not None
+    graph = path.is_dir() and find_graph(path) is not None and not (path / "model.safetensors").exists()
     if kind == MODEL_TYPE and (path / HEAD / "model.safetensors").exists():
         remedy = f"give the decoder in it, {path / HEAD}" if heads else _base(path)
         raise BadInput("is an ensemble, two models that label together", file=path, remedy=remedy)
@@ -97,17 +104,13 @@ def _base(path: Path) -> str:
     for folder in (path, *path.parents[:3]):
         if found := read_provenance(folder):
             bases = [Path(one) for one in found.get("inputs", {})]
-            known = [one for one in bases if (one / PROVENANCE).exists() and _writes(one)]
+            trained = [one for one in bases if (one / PROVENANCE).exists()]
+            known = [one for one in trained if (one / "model.safetensors").exists() and writes(one)]
             return f"give the model that it was made from, {known[0]}" if known else GIVE
     return GIVE
 
 
 GIVE = "give a model directory that writes, as edgelm pretrain makes"
-
-
-def _writes(path: Path) -> bool:
-    own = (path / "model.safetensors").exists() and model_type(path) not in SMALL
-    return own and read_head(path) is None
 
 
 def _one_of(models: list[Path]) -> str:

@@ -1,13 +1,12 @@
 """A task's YAML, key by key; every mistake in it is one line that names the file, the key and the remedy."""
 
-import difflib
 import string
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edgelm.errors import BadInput
+from edgelm.errors import BadInput, nearest
 from edgelm.languages import VARIABLE, find_language, load_languages
 
 START = "start from corpus/tasks/topic.yaml"
@@ -32,8 +31,8 @@ class Description:
 
     def needed(self, key: str) -> Any:
         if (value := self.raw(key)) is None:
-            meant = difflib.get_close_matches(key, set(self.value) - _keys(), 1)
-            raise self.error(key, "is missing", f"is '{meant[0]}' meant to be it?" if meant else START)
+            meant = nearest(key, set(self.value) - _keys())
+            raise self.error(key, "is missing", f"is '{meant}' meant to be it?" if meant else START)
         return value
 
     def text(self, key: str) -> str:
@@ -106,7 +105,7 @@ class Description:
         for code in codes:
             if code not in registry:
                 named = find_language(code)
-                close = named.code if named else "".join(difflib.get_close_matches(code, registry, 1))
+                close = named.code if named else nearest(code, registry)
                 more = f"known: {', '.join(registry)}; a file in the folder that {VARIABLE} names adds one"
                 remedy = f"did you mean '{close}'?" if close else more
                 raise self.error(key, f"'{code}' is no language that is known", remedy)
@@ -116,8 +115,8 @@ class Description:
         if path.is_dir():
             return
         beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
-        close = difflib.get_close_matches(path.name, beside, 1)
-        remedy = f"did you mean '{close[0]}'?" if close else "correct it, or put the data there"
+        close = nearest(path.name, beside)
+        remedy = f"did you mean '{close}'?" if close else "correct it, or put the data there"
         raise self.error("folder", f"there is no folder {path}", remedy)
 
     def known_names(self, key: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -157,8 +156,8 @@ class Description:
 
 def _close(name: object, known: Sequence[str]) -> str:
     """A question after what a name was meant to be, and a blank; empty where nothing known is like it."""
-    close = difflib.get_close_matches(str(name), known, 1, 0.7)
-    return f"did you mean '{close[0]}'? " if close else ""
+    close = nearest(str(name), known)
+    return f"did you mean '{close}'? " if close else ""
 
 
 def _keys() -> set[str]:

@@ -57,7 +57,12 @@ def test_an_export_knows_what_it_was_made_from(tmp_path: Path, task: Task[Any]) 
     own = model(tmp_path / "own", tasks=[{"name": "mood"}], languages=["zul"])
     inside = tmp_path / "export" / "onnx" / "fp32"
     inside.mkdir(parents=True)
-    made = {"command": "export", "digest": "x", "inputs": {str(own): "x"}, "config": {}}
+    finished = tmp_path / "finished"
+    finished.mkdir()
+    made = {"command": "quantize", "digest": "x", "inputs": {str(own): "x"}, "config": {}}
+    (finished / "edgelm.json").write_text(json.dumps(made))
+    assert usual_languages(finished, task, "test")[0] == ["zul"]
+    made = {"command": "export", "digest": "x", "inputs": {str(finished): "x"}, "config": {}}
     (tmp_path / "export" / "edgelm.json").write_text(json.dumps(made))
     assert usual_languages(inside, task, "test")[0] == ["zul"]
     assert usual_languages(tmp_path / "export" / "model-Q8_0.gguf", task, "test")[0] == ["zul"]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from edgelm.errors import BadInput
+from edgelm.finetune.auto import finetune_auto
 from edgelm.finetune.config import FinetuneConfig
+from edgelm.finetune.ensemble import finetune_ensemble
 from edgelm.finetune.finetune import finetune
 from edgelm.finetune.head import finetune_head
 from edgelm.model.config import WINDOW, get_preset, read_config
@@ -60,6 +62,9 @@ def test_the_context_stays_the_limit(tmp_path: Path, base_model: Path, task_file
             finetune(base_model, [load_task(task_file)], tmp_path / "no", config=config)
         with pytest.raises(BadInput, match="out of range"):
             finetune_head(base_model, load_task(task_file), tmp_path / "no", config=config)
+        for several in (finetune_ensemble, finetune_auto):
+            with pytest.raises(BadInput, match="out of range"):
+                several(base_model, load_task(task_file), tmp_path / "no", config=config)
     assert not (tmp_path / "no").exists()
 
 

@@ -15,6 +15,7 @@ import pytest
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.runtime import Generation, LanguageModel, load
 from edgelm.runtime.grammar import LONGEST, SECONDS, Constraint, Grammar, _compiled
+from edgelm.runtime.lookup import Drafts
 from edgelm.runtime.sampling import Options
 
 pytest.importorskip("llguidance", reason="grammars are the extra 'grammar'")
@@ -120,7 +121,9 @@ def test_every_end_of_the_models_may_end_it(model: LanguageModel) -> None:
     assert {model.token_bytes(token).strip(b"a") for token in finite} == {b""}
 
 
-def test_drafts_change_nothing(models: dict[str, LanguageModel]) -> None:
+def test_drafts_change_nothing(models: dict[str, LanguageModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Drafts, "wanted", lambda self, pace: True)
+    monkeypatch.setattr(Drafts, "promising", True)
     again = Grammar("regex", "(umoya uyabanda namhlanje, ){12}[a-z]{3}")
     for model in models.values():
         texts, reports = [], []
@@ -130,6 +133,8 @@ def test_drafts_change_nothing(models: dict[str, LanguageModel]) -> None:
             reports.append(report)
         assert len(set(texts)) == 1
         assert re.fullmatch(again.text, texts[0])
+        assert [report.drafted > 0 for report in reports] == [False, True, True], model.name
+        assert all(report.accepted > 0 for report in reports[1:])
         model.held = None
 
 

@@ -226,3 +226,14 @@ def test_what_lies_beside_models_is_named(tmp_path: Path, kind: str, said: str) 
     writer.close()
     with pytest.raises(BadInput, match=f"is an? {said}"):
         check_gguf(tmp_path / "beside.gguf")
+
+
+def test_a_kind_of_file_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
+    writer = gguf.GGUFWriter(tmp_path / "list.gguf", "llama")
+    writer.add_array("general.type", ["adapter"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(BadInput, match="is no model that can be run"):
+        check_gguf(tmp_path / "list.gguf")

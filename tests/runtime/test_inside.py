@@ -62,6 +62,10 @@ def test_exports_and_folders_of_them(tmp_path: Path, export_dir: Path) -> None:
     assert "is a folder of models, and none itself. Give one of: " in said(export_dir)
     assert "is a GGUF file" in said(inside[0])
     assert "is an ONNX model" in said(export_dir / "onnx" / "fp32")
+    both = config(tmp_path / "with a graph beside", {"model_type": "llama"})
+    for name in ("model.onnx", "model.safetensors"):
+        (both / name).write_bytes(b"")
+    check_decoder(both)
     with pytest.raises(BadInput, match="is a folder of models, and none itself") as caught:
         load(export_dir)
     assert str(inside[0]) in str(caught.value)
