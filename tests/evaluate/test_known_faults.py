@@ -197,7 +197,7 @@ def evaluated(
         contents["validation.jsonl"] = "".join(validation)
     files = {name.removesuffix(".jsonl"): name for name in contents}
     task = moods(folder / "evaluated", contents, files=files, languages={"zul": "zul"}, **changes)
-    monkeypatch.setattr(module, "load", lambda path: model)
+    monkeypatch.setattr(module, "load", lambda path, adapter: model)
     monkeypatch.setattr(module, "load_labeller", lambda path: None)
     (folder / "model.bin").touch()
     found = module.evaluate(folder / "model.bin", folder / "out", tasks=[task], prompt=prompt)  # type: ignore[arg-type]
