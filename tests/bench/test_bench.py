@@ -222,8 +222,10 @@ def test_a_task_without_data_is_refused_before_anything_is_measured(
 ) -> None:
     task = load_task(made_up.make_task(tmp_path))
     file = task.path("test", "eng")
-    if damage == "missing":
-        file.unlink()
+    for code in (
+        task.languages if damage == "missing" else ()
+    ):  # one alone is left out, and the others are read
+        task.path("test", code).unlink()
     for one in task.inputs() if damage == "empty" else [file]:
         if damage != "missing":
             one.write_text("" if damage == "empty" else one.read_text() + "{half a line\n")
@@ -242,11 +244,11 @@ def test_scores_come_before_the_speeds(
     """What fails fails before what takes longest, and what was measured before is kept."""
     seen: list[str] = []
     for name in ("measure_quality", "_scores", "measure_speed"):
-        real = {"_scores": lambda *given: {}}.get(name) or getattr(module, name)
+        real = {"_scores": lambda *given, **named: {}}.get(name) or getattr(module, name)
 
-        def noted(*given: Any, name: str = name, real: Any = real) -> Any:
+        def noted(*given: Any, name: str = name, real: Any = real, **named: Any) -> Any:
             seen.append(name)
-            return real(*given)
+            return real(*given, **named)
 
         monkeypatch.setattr(module, name, noted)
     task = load_task(made_up.make_task(tmp_path))
