@@ -75,7 +75,7 @@ def test_formats_or_a_device(tmp_path: Path, edgelm: Run, model_dir: Path) -> No
     for given, words in (
         ((), "no format was given"),
         (("--target", "phone", "--to", "gguf:Q8_0"), "Leave --to out"),
-        (("--target", "toaster"), "Choose one of: browser, laptop, phone"),
+        (("--target", "toaster"), "Choose from: browser, laptop, phone"),
     ):
         model = model_dir if "toaster" in given else tmp_path / "none"  # which is not looked at before
         code, _, err = edgelm("export", model, *given, "-o", tmp_path / "out", "-q")
