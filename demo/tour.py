@@ -7,7 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from app import build, launch
+from edgelm_demo.page import build
+from edgelm_demo.server import launch
 from playwright.sync_api import sync_playwright
 
 from edgelm.errors import BadInput, EdgelmError, MissingExtra
@@ -32,9 +33,9 @@ def tour(models: Path, picture: Path, theme: str = "light") -> None:
     address = launch(page)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
-        view = browser.new_page(viewport={"width": 1200, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
+        view = browser.new_page(viewport={"width": 1200, "height": 800}, color_scheme=theme, locale="en-ZA")  # type: ignore[arg-type]
         view.goto(address)
-        view.get_by_label("Language").click()
+        view.get_by_label("Language", exact=True).click()
         view.get_by_role("option", name=LANGUAGE).click()
         view.wait_for_function("document.querySelector('textarea').value !== ''")
         view.get_by_role("button", name="Write").click()

@@ -4,12 +4,9 @@ import importlib.util
 import os
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import settings
-
-from edgelm import resources
 
 settings.register_profile("ci", derandomize=True)  # a run that nobody watches must not fail by luck
 if os.environ.get("CI"):
@@ -89,18 +86,6 @@ def genai_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = exported.genai_export(folder)
     assert done.returncode == 0, done.stderr
     return folder / "work" / "genai"
-
-
-@pytest.fixture(scope="session")
-def demo_app() -> ModuleType:
-    """demo/app.py, loaded as `edgelm demo` loads it."""
-    pytest.importorskip("gradio", reason="the demo page is made with Gradio")
-    spec = importlib.util.spec_from_file_location("edgelm_demo", resources.path("demo", "app.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

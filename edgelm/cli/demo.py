@@ -1,5 +1,6 @@
 """`edgelm demo`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +17,11 @@ def demo(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Open a page on this machine to type in and watch a model write."""
-    import importlib.util
-
     from edgelm import resources
     from edgelm.extras import require
 
     require("gradio", "demo")
-    spec = importlib.util.spec_from_file_location("edgelm_demo", resources.path("demo", "app.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
-    page.serve(models, port=port, open_browser=open_browser)
+    sys.path.insert(0, str(resources.path("demo")))
+    from edgelm_demo.server import serve
+
+    serve(models, port=port, open_browser=open_browser)

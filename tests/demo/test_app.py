@@ -1,7 +1,6 @@
 """The demo page as a server: what it offers, what it refuses, and two readers at once."""
 
 import itertools
-import json
 import re
 import shutil
 import socket
@@ -12,74 +11,27 @@ import time
 
 import pytest
 
-httpx = pytest.importorskip("httpx", reason="comes with Gradio")
-client_utils = pytest.importorskip("gradio_client.utils", reason="comes with Gradio")
+pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
-from edgelm.errors import BadInput, MissingExtra  # noqa: E402
-from edgelm.runtime import sampling  # noqa: E402
+import httpx
+from edgelm_demo.models import WAITING, Shelf, find_models
+from edgelm_demo.page import build
+from edgelm_demo.server import launch
+from speaking import TEXT, Server
 
-TEXT = "Namhlanje ekuseni ngivuke"
-
-
-class Server:
-    """One page on a free port, spoken to as a browser would, without a browser."""
-
-    def __init__(self, app, models):
-        self.page = app.build(models)
-        self.url = app.launch(self.page).rstrip("/")
-        self.writing = {}  # session: when its first and its last text came
-        self.model = next(iter(app.find_models(models)))
-
-    def join(self, session, function="write", **changed):
-        values = {"model": self.model, "language": "", "text": TEXT, "task": "Continue my text"}
-        values |= {"style": "Playful", "length": 48, "presses": None} | changed
-        number = next(number for number, one in self.page.fns.items() if one.name == function)
-        body = {"data": list(values.values()), "fn_index": number, "session_hash": session}
-        return httpx.post(f"{self.url}/gradio_api/queue/join", json=body, timeout=20)
-
-    def messages(self, session):
-        address = f"{self.url}/gradio_api/queue/data?session_hash={session}"
-        with httpx.stream("GET", address, timeout=60) as stream:
-            for line in stream.iter_lines():
-                if line.startswith("data: "):
-                    yield json.loads(line.removeprefix("data: "))
-
-    def ask(self, session, **changed):
-        """Every state of (text, status) that one press of the button shows, then how the request ended."""
-        assert self.join(session, **changed).status_code == 200
-        states, data = [], None
-        for message in self.messages(session):
-            if message["msg"] == "process_generating":
-                new = message["output"]["data"]
-                data = new if data is None else list(map(client_utils.apply_diff, data, new))
-                text = written(data[0]) if isinstance(data[0], str) else ""
-                states.append((text, plain(data[1])))
-                if text:
-                    self.writing[session] = (
-                        self.writing.get(session, [time.monotonic()])[0],
-                        time.monotonic(),
-                    )
-            if message["msg"] == "process_completed":
-                return states, message
-        raise AssertionError("the page never finished")
-
-
-def plain(html):
-    return re.sub("<[^>]*>", "", html)
-
-
-def written(html):
-    return re.search("<b>(.*)</b>", html, re.DOTALL).group(1)
+import edgelm
+from edgelm.errors import BadInput, MissingExtra
+from edgelm.runtime import sampling
 
 
 @pytest.fixture(scope="module")
-def server(demo_app, tiny_model_dir):
-    server = Server(demo_app, [tiny_model_dir])
+def server(tiny_model_dir):
+    server = Server([tiny_model_dir])
     yield server
     server.page.close(verbose=False)
 
 
-def test_every_kind_of_model_is_found_smallest_first(demo_app, tmp_path):
+def test_every_kind_of_model_is_found_smallest_first(tmp_path):
     GGUFWriter = pytest.importorskip("gguf", reason="an importance matrix is a GGUF file").GGUFWriter
     files = {"base/model.safetensors": 30, "export/model-Q8_0.gguf": 10, "export/onnx/int8/model.onnx": 20}
     unwanted = {
@@ -95,40 +47,43 @@ def test_every_kind_of_model_is_found_smallest_first(demo_app, tmp_path):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    found = demo_app.find_models([tmp_path])
+    found = find_models([tmp_path])
     assert [name.split(" ")[0] for name in found] == ["export/model-Q8_0.gguf", "export/onnx/int8", "base"]
-    assert list(found.values()) == [
+    assert [one.path for one in found.values()] == [
         tmp_path / "export/model-Q8_0.gguf",
         tmp_path / "export/onnx/int8",
         tmp_path / "base",
     ]
-    twice = demo_app.find_models([tmp_path / "export" / "model-Q8_0.gguf", tmp_path])
+    twice = find_models([tmp_path / "export" / "model-Q8_0.gguf", tmp_path])
     assert len(twice) == 3
 
 
-def test_equal_names_stay_apart(demo_app, tmp_path):
+def test_equal_names_stay_apart(tmp_path):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "model.gguf").write_bytes(b"x")
-    found = demo_app.find_models([tmp_path / "a", tmp_path / "b"])
-    assert set(found.values()) == {tmp_path / "a" / "model.gguf", tmp_path / "b" / "model.gguf"}
+    found = find_models([tmp_path / "a", tmp_path / "b"])
+    assert {one.path for one in found.values()} == {
+        tmp_path / "a" / "model.gguf",
+        tmp_path / "b" / "model.gguf",
+    }
 
 
-def test_no_model_is_a_sentence_with_a_remedy(demo_app, tmp_path):
+def test_no_model_is_a_sentence_with_a_remedy(tmp_path):
     with pytest.raises(BadInput, match=r"no model.*Give a \.gguf file"):
-        demo_app.find_models([tmp_path])
+        find_models([tmp_path])
     with pytest.raises(BadInput, match="absent: no such file"):
-        demo_app.find_models([tmp_path / "absent"])
+        find_models([tmp_path / "absent"])
 
 
-def test_a_model_without_its_runtime_is_left_out_with_a_line(demo_app, tmp_path, monkeypatch, capsys):
+def test_a_model_without_its_runtime_is_left_out_with_a_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "model.gguf").write_bytes(b"x")
     for module in ("llama_cpp", "xllamacpp"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=r"pip install 'edgelm\[gguf\]'"):
-        demo_app.find_models([tmp_path])
+        find_models([tmp_path])
     (tmp_path / "model.onnx").write_bytes(b"x")
-    assert list(demo_app.find_models([tmp_path]).values()) == [tmp_path]
+    assert [one.path for one in find_models([tmp_path]).values()] == [tmp_path]
     assert "model.gguf" in capsys.readouterr().err
 
 
@@ -151,7 +106,7 @@ def test_another_press_gives_another_text(server, unhurried):
 
 def test_a_model_that_opens_late_leaves_the_status_line_alone(server):
     choose = next(one.fn for one in server.page.fns.values() if one.name == "choose_model")
-    languages, status = choose(server.model, "zul")
+    languages, status = choose(server.model, "zul", "eng")
     assert ("isiZulu", "zul") in languages["choices"]
     assert languages["value"] == "zul"
     assert not isinstance(status, str), "it would wipe what the reader has asked for in the meantime"
@@ -171,11 +126,11 @@ def test_a_text_too_long_is_a_sentence_on_the_page(server):
     assert re.fullmatch(r"The prompt has \d+ tokens; .* Shorten it\.", states[-1][1])
 
 
-def test_a_damaged_model_is_a_sentence_without_its_path(demo_app, tiny_model_dir, tmp_path):
+def test_a_damaged_model_is_a_sentence_without_its_path(tiny_model_dir, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(tiny_model_dir, damaged)
     (damaged / "model.safetensors").write_bytes(b"no weights")
-    server = Server(demo_app, [damaged])
+    server = Server([damaged])
     states, _ = server.ask("damaged")
     server.page.close(verbose=False)
     assert "is not a safetensors file" in states[-1][1]
@@ -191,6 +146,7 @@ def test_a_damaged_model_is_a_sentence_without_its_path(demo_app, tiny_model_dir
         {"language": "/etc/passwd"},
         {"length": 100_000},
         {"style": 9.0},
+        {"locale": "xxx"},
         {"task": "else"},
     ],
 )
@@ -200,17 +156,17 @@ def test_a_value_that_no_control_offers_is_refused(server, wrong):
     assert states == []
 
 
-def test_the_queue_is_capped(demo_app, tiny_model_dir, unhurried):
-    server = Server(demo_app, [tiny_model_dir])
-    answers = [server.join(f"crowd {n}", length=400).status_code for n in range(demo_app.WAITING + 12)]
+def test_the_queue_is_capped(tiny_model_dir, unhurried):
+    server = Server([tiny_model_dir])
+    answers = [server.join(f"crowd {n}", length=400).status_code for n in range(WAITING + 12)]
     server.page.close(verbose=False)
-    assert answers[: demo_app.WAITING] == [200] * demo_app.WAITING
+    assert answers[:WAITING] == [200] * WAITING
     assert answers[-1] == 503
 
 
 @pytest.mark.parametrize("kind", ["tiny_model_dir", "tiny_gguf"])
-def test_two_readers_each_get_the_text_they_get_alone(demo_app, kind, request, unhurried):
-    server = Server(demo_app, [request.getfixturevalue(kind)])
+def test_two_readers_each_get_the_text_they_get_alone(kind, request, unhurried):
+    server = Server([request.getfixturevalue(kind)])
     texts = {"one": "Namhlanje ekuseni", "two": "Ho monate ho"}
     alone = {name: server.ask(f"{name} alone", text=text)[0][-1] for name, text in texts.items()}
     together = {}
@@ -234,7 +190,7 @@ def test_two_readers_each_get_the_text_they_get_alone(demo_app, kind, request, u
 
 
 def test_a_reader_who_leaves_gives_the_model_back(server, unhurried, monkeypatch):
-    shelf = next(one.fn for one in server.page.fns.values() if one.name == "write").__self__.shelf
+    shelf = next(one.fn for one in server.page.fns.values() if one.name == "write").__self__.context.shelf
     quick = sampling.sample
     monkeypatch.setattr(
         sampling, "sample", lambda *options: time.sleep(0.05) or quick(*options)
@@ -251,7 +207,7 @@ def test_a_reader_who_leaves_gives_the_model_back(server, unhurried, monkeypatch
     assert server.ask("stayer", length=8)[0][-1][1].startswith("Finished")
 
 
-def test_no_more_than_two_models_stay_loaded(demo_app, monkeypatch):
+def test_no_more_than_two_models_stay_loaded(monkeypatch):
     opened, closed = [], []
 
     class Model:
@@ -262,9 +218,9 @@ def test_no_more_than_two_models_stay_loaded(demo_app, monkeypatch):
             closed.append(self.path)
 
     monkeypatch.setattr(
-        demo_app.edgelm, "load", lambda path, threads: opened.append(path) or Model(path), raising=False
+        edgelm, "load", lambda path, threads: opened.append(path) or Model(path), raising=False
     )
-    shelf = demo_app.Shelf()
+    shelf = Shelf()
     for path in "aba":
         with shelf.borrow(path) as model:
             assert model.path == path
@@ -310,21 +266,21 @@ def test_the_interface_is_not_advertised(server):
     assert direct.status_code == 404, "the queue and its cap can be gone around"
 
 
-def test_nothing_is_asked_of_another_machine(demo_app, tiny_model_dir, monkeypatch):
+def test_nothing_is_asked_of_another_machine(tiny_model_dir, monkeypatch):
     hosts, real = set(), socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *rest, **more: hosts.add(host) or real(host, *rest, **more)
     )
-    server = Server(demo_app, [tiny_model_dir])
+    server = Server([tiny_model_dir])
     server.ask("quiet", length=8)
     server.page.close(verbose=False)
     assert hosts <= {"127.0.0.1", b"127.0.0.1", "localhost"}
 
 
-def test_a_taken_port_is_a_sentence(server, demo_app, tiny_model_dir):
+def test_a_taken_port_is_a_sentence(server, tiny_model_dir):
     port = int(server.url.rsplit(":", 1)[1])
     with pytest.raises(BadInput, match=f"port {port} cannot be used .*--port"):
-        demo_app.launch(demo_app.build([tiny_model_dir]), port)
+        launch(build([tiny_model_dir]), port)
 
 
 def test_ctrl_c_stops_it_with_one_line(tiny_model_dir):

@@ -1,58 +1,27 @@
-"""The demo page as a reader meets it, in the system's Chromium."""
-
-import shutil
-from types import SimpleNamespace
-from urllib.parse import urlsplit
+"""The tab Write as a reader meets it, in the system's Chromium."""
 
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
+pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
+from edgelm_demo.page import build  # noqa: E402
+from edgelm_demo.server import launch  # noqa: E402
+
 TEXT = "Namhlanje ekuseni ngivuke"
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
-def address(demo_app, tiny_model_dir):
-    page = demo_app.build([tiny_model_dir])
-    yield demo_app.launch(page)
+def address(tiny_model_dir):
+    page = build([tiny_model_dir])
+    yield launch(page)
     page.close(verbose=False)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), "--no-first-run"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Opens the page at a width and in a theme; an error or a request to another host fails the test."""
-    opened = []
-
-    def open_page(width=1200, theme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
-        context.set_default_timeout(10_000)
-        page, seen = context.new_page(), SimpleNamespace(errors=[], hosts=set())
-        page.on("console", lambda message: message.type == "error" and seen.errors.append(message.text))
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        page.on("response", lambda answer: answer.status >= 400 and seen.errors.append(answer.url))
-        page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).hostname))
-        opened.append((context, seen))
-        page.goto(address)
-        page.get_by_label("Your text").fill(TEXT)
-        return page
-
-    yield open_page
-    for context, seen in opened:
-        context.close()
-        assert seen.errors == []
-        assert seen.hosts - {None} == {"127.0.0.1"}
+def open_write(visit, **options):
+    page = visit(**options)
+    page.get_by_label("Your text").fill(TEXT)
+    return page
 
 
 def wait_for_status(page, beginning):
@@ -60,10 +29,10 @@ def wait_for_status(page, beginning):
 
 
 def test_the_text_streams_until_stop_is_pressed(visit, unhurried):
-    page = visit()
+    page = open_write(visit)
     write, stop = page.get_by_role("button", name="Write"), page.get_by_role("button", name="Stop")
     assert stop.is_disabled()
-    page.get_by_label("Longest text").first.fill("200")
+    page.get_by_label("Longest text, in tokens").first.fill("200")
     write.click()
     page.wait_for_function("document.querySelector('.paper b')?.innerText.length > 20")
     half = page.locator(".paper b").inner_text()
@@ -86,9 +55,9 @@ def test_the_text_streams_until_stop_is_pressed(visit, unhurried):
 
 
 def test_a_third_reader_is_told_to_wait_and_has_a_turn(visit, unhurried):
-    readers = [visit() for _ in range(3)]
+    readers = [open_write(visit) for _ in range(3)]
     for page in readers:
-        page.get_by_label("Longest text").first.fill("200")
+        page.get_by_label("Longest text, in tokens").first.fill("200")
         page.get_by_role("button", name="Write").click()
     for page in readers[:2]:
         wait_for_status(page, "Writing")
@@ -98,7 +67,7 @@ def test_a_third_reader_is_told_to_wait_and_has_a_turn(visit, unhurried):
 
 
 def test_what_is_typed_is_shown_as_it_was_typed(visit):
-    page = visit()
+    page = open_write(visit)
     for typed in (
         "<img src=x onerror=\"console.error('ran')\"> & <b>",
         "${console.error('ran')} {{value}} `x`",
@@ -110,9 +79,9 @@ def test_what_is_typed_is_shown_as_it_was_typed(visit):
 
 
 def test_a_language_brings_its_opening_and_its_tag(visit):
-    page = visit()
+    page = open_write(visit)
     page.get_by_label("Your text").fill("")
-    page.get_by_label("Language").click()
+    page.get_by_label("Language", exact=True).click()
     page.get_by_role("option", name="isiZulu").wait_for()  # the model may still be opening
     names = page.get_by_role("option").all_inner_texts()
     assert "Any language" in names[0]
@@ -125,7 +94,7 @@ def test_a_language_brings_its_opening_and_its_tag(visit):
 
 
 def test_an_error_is_a_sentence(visit):
-    page = visit()
+    page = open_write(visit)
     page.get_by_label("Your text").fill("ngiyabonga " * 300)
     page.get_by_role("button", name="Write").click()
     sentence = page.get_by_role("alert")
@@ -158,7 +127,7 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_fits_a_phone_in_both_themes(visit, theme):
-    page = visit(width=360, theme=theme)
+    page = open_write(visit, width=360, theme=theme)
     page.get_by_role("button", name="Write").click()
     wait_for_status(page, "Finished")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -168,12 +137,12 @@ def test_it_fits_a_phone_in_both_themes(visit, theme):
 
 
 def test_every_control_has_a_name(visit):
-    page = visit()
+    page = open_write(visit)
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('input, textarea, button, select')].filter(node =>
              node.offsetParent && !node.ariaLabel && !node.innerText.trim()
              && !node.labels?.[0]?.innerText.trim()).map(node => node.outerHTML)"""
     )
     assert nameless == []
-    for label in ("Your text", "Language", "Model", "Longest text"):
-        assert page.get_by_label(label).first.is_visible()
+    for label in ("Your text", "Language", "Model", "Longest text, in tokens", "Language of the page"):
+        assert page.get_by_label(label, exact=label != "Longest text, in tokens").first.is_visible()

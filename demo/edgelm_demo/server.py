@@ -1,0 +1,90 @@
+"""The page as a server on this machine, which gives and takes no files."""
+
+import os
+import socket
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+from edgelm.errors import BadInput
+from edgelm_demo.page import build
+
+PAGES = {"/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json"}
+CALLS = {"info", "run/predict", "cancel", "startup-events", "app_id"}
+ROUTES = PAGES | {f"/gradio_api/{call}" for call in CALLS}
+FOLDERS = ("/assets/", "/static/", "/gradio_api/queue/", "/gradio_api/heartbeat/")
+
+
+class OnlyRoutesInUse:
+    """Refuses Gradio's routes for files, uploads, proxying and its API, none of which the page uses."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" or scope["path"] in ROUTES or scope["path"].startswith(FOLDERS):
+            await self.app(scope, receive, send)
+        else:
+            await PlainTextResponse("There is no such page.", 404)(scope, receive, send)
+
+
+def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str = "127.0.0.1") -> str:
+    """Serve the page from a thread and return its address; port 0 takes a free one.
+
+    Raises:
+        BadInput: the port is taken.
+    """
+    warnings.filterwarnings("ignore", module="gradio")  # its own deprecations, not for a reader's terminal
+    os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1", "localhost"]))
+    with socket.socket() as probe:
+        if os.name == "posix":  # elsewhere it would let two programs share a port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            remedy = "give another --port, or 0 for a free one"
+            raise BadInput(f"port {port} cannot be used ({error.strerror})", remedy=remedy) from None
+        port = probe.getsockname()[1]
+    font = ["system-ui", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # names alone: nothing is fetched
+    theme = gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=font, font_mono=["monospace"])
+    dark = {
+        "button_primary_background_fill": "*primary_700",
+        "button_primary_background_fill_hover": "*primary_800",
+    }
+    _, address, _ = page.launch(
+        theme=theme.set(**dark),  # white stays legible on them
+        css_paths=Path(__file__).with_name("style.css"),
+        server_name=host,
+        server_port=port,
+        inbrowser=open_browser,
+        share=False,
+        quiet=True,
+        ssr_mode=False,
+        footer_links=[],
+        blocked_paths=[os.path.abspath(os.sep)],  # stronger than GRADIO_ALLOWED_PATHS
+        prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(OnlyRoutesInUse)]},
+    )
+    return address
+
+
+def serve(models: list[Path], port: int = 7860, open_browser: bool = False, host: str = "127.0.0.1") -> None:
+    """Serve the page until Ctrl-C.
+
+    Raises:
+        BadInput, MissingExtra: as `find_models`; the port is taken.
+    """
+    page = build(models)
+    address = launch(page, port, open_browser, host)
+    try:
+        print(f"The page is at {address} (Ctrl-C stops it)", flush=True)
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print("\rStopped.")
+    page.close(verbose=False)
