@@ -52,12 +52,12 @@ def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str
         port = probe.getsockname()[1]
     font = ["system-ui", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # names alone: nothing is fetched
     theme = gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=font, font_mono=["monospace"])
-    dark = {
-        "button_primary_background_fill": "*primary_700",
-        "button_primary_background_fill_hover": "*primary_800",
-    }
+    legible = {}  # white on them, in both themes
+    for suffix in ("", "_dark"):
+        legible[f"button_primary_background_fill{suffix}"] = "*primary_700"
+        legible[f"button_primary_background_fill_hover{suffix}"] = "*primary_800"
     _, address, _ = page.launch(
-        theme=theme.set(**dark),  # white stays legible on them
+        theme=theme.set(**legible),
         css_paths=Path(__file__).with_name("style.css"),
         server_name=host,
         server_port=port,

@@ -140,7 +140,7 @@ def test_every_control_has_a_name(visit):
     page = open_write(visit)
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('input, textarea, button, select')].filter(node =>
-             node.offsetParent && !node.ariaLabel && !node.innerText.trim()
+             node.checkVisibility({visibilityProperty: true}) && !node.ariaLabel && !node.innerText.trim()
              && !node.labels?.[0]?.innerText.trim()).map(node => node.outerHTML)"""
     )
     assert nameless == []
