@@ -1,0 +1,76 @@
+"""What holds of every tab: nothing serious for axe, the checker that accessibility auditors use, and nothing
+wider than a phone. Pictures of the tabs stay in build/screenshots."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio", reason="the demo page is made with Gradio")
+axe = pytest.importorskip("axe_playwright_python", reason="it brings axe")
+
+from edgelm_demo.interface import FIRST, say  # noqa: E402
+from edgelm_demo.page import TABS, build  # noqa: E402
+from edgelm_demo.server import launch  # noqa: E402
+
+RULES = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+}
+WIDTH = "document.documentElement.scrollWidth"
+PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def address(tiny_model_dir):
+    page = build([tiny_model_dir])
+    yield launch(page)
+    page.close(verbose=False)
+
+
+@pytest.fixture
+def tabs(visit):
+    """Opens each tab in turn and leaves a picture of it."""
+
+    def walk(width, theme):
+        page = visit(width=width, theme=theme)
+        page.get_by_role("tab").first.wait_for()
+        for number, name in enumerate(TABS):
+            if width > 500:
+                page.get_by_role("tab").nth(number).click()
+            else:
+                open_narrow(page, say(FIRST, f"page.tabs.{name}"))
+            page.wait_for_timeout(300)  # colours fade
+            PICTURES.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=PICTURES / f"{name}-{width}-{theme}.png", full_page=True)
+            yield name, page
+
+    return walk
+
+
+def open_narrow(page, label):
+    """Choose a tab where some of them stand behind Gradio's button for those that do not fit."""
+    tab = page.get_by_role("tab", name=label, exact=True)
+    if not tab.is_visible():
+        page.locator(".overflow-menu > button").click()
+        tab = page.locator(".overflow-dropdown button", has_text=label)
+    tab.click()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(tabs, theme):
+    serious = {}
+    for name, page in tabs(1200, theme):
+        page.evaluate((files(axe) / "axe.min.js").read_text(encoding="utf-8"))
+        for rule in page.evaluate("rules => axe.run(document, rules)", RULES)["violations"]:
+            if rule["impact"] in SERIOUS:
+                nodes = [node["html"][:200] for node in rule["nodes"]]
+                serious[name, rule["id"]] = (rule["help"], nodes)
+    assert serious == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(tabs, theme):
+    wide = [name for name, page in tabs(360, theme) if page.evaluate(WIDTH) > 360]
+    assert wide == []
