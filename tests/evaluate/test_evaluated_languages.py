@@ -9,7 +9,7 @@ import pytest
 from made_up_tasks import line, write_task
 
 from edgelm.errors import BadInput
-from edgelm.evaluate.languages import check_files, languages_of, usual_languages
+from edgelm.evaluate.languages import check_files, languages_of, learnt_tasks, usual_languages
 from edgelm.tasks.task import Task, load_task
 
 SPLITS = ("train", "validation", "test")
@@ -83,3 +83,11 @@ def test_a_missing_split_names_the_one_that_is_here(tmp_path: Path, task: Task[A
     blind = load_task(write_task(tmp_path / "blind", files, files=described))
     with pytest.raises(BadInput, match=r"has no test split\. Evaluate with --split validation"):
         check_files(blind, "test")
+
+
+def test_a_model_knows_its_tasks_without_their_files(tmp_path: Path, task: Task[Any]) -> None:
+    gone = {"family": "divination", "name": "gone"}
+    own = model(tmp_path / "own", tasks=[task.config(), gone], languages=["zul"])
+    (found,) = learnt_tasks(own)
+    assert found.config() == task.config()
+    assert learnt_tasks(tmp_path / "nowhere") == []
