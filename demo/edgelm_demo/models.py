@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import edgelm
-from edgelm.errors import BadInput, MissingExtra
+from edgelm.errors import BadInput, EdgelmError, MissingExtra
 from edgelm.machine import usable_cores
 from edgelm.model.head_config import model_type
 from edgelm.runtime import load_labeller
@@ -77,7 +77,7 @@ def find_models(paths: Iterable[Path]) -> dict[str, Found]:
         elif backend not in missing:
             try:
                 load_labeller(path) or edgelm.load(path)
-            except MissingExtra as error:  # which names the command that installs it
+            except EdgelmError as error:  # which names the command that installs it
                 missing[backend] = f"{found[path]} and its kind are left out: {error}"
     if not models:
         raise MissingExtra("\n".join(missing.values()))

@@ -23,6 +23,7 @@ from speaking import TEXT, Server
 import edgelm
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.runtime import sampling
+from edgelm.runtime.ensemble import ensemble_config
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,12 @@ def put(folder, config, weights="model.safetensors", size=1):
     (folder / weights).write_bytes(bytes(size))
 
 
+def put_ensemble(folder):
+    put(folder / "head", HEADED, size=4)
+    put(folder / "crf", CRF, size=1)
+    (folder / "config.json").write_text(json.dumps(ensemble_config("crf", [1, 1])))
+
+
 LABELS = {"id2label": {"0": "a", "1": "b"}, "edgelm": {"both_ways": False, "scheme": "flat"}}
 HEADED = {"architectures": ["LlamaForSequenceClassification"], **LABELS}
 LINEAR, CRF = {"model_type": "edgelm-linear"}, {"model_type": "edgelm-crf"}
@@ -87,9 +94,7 @@ def test_models_that_label_are_found_once_each(tmp_path):
     put(tmp_path / "head-onnx", HEADED, "model.onnx", size=7)
     put(tmp_path / "linear", LINEAR, size=1)
     put(tmp_path / "crf", CRF, size=2)
-    put(tmp_path / "both" / "head", HEADED, size=4)
-    put(tmp_path / "both" / "crf", CRF, size=1)
-    (tmp_path / "both" / "config.json").write_text('{"model_type": "edgelm-ensemble"}')
+    put_ensemble(tmp_path / "both")
     put(tmp_path / "auto", LINEAR, size=3)
     shutil.copytree(tmp_path / "both", tmp_path / "auto" / "tried" / "ensemble")
     found = find_models([tmp_path])
@@ -101,8 +106,7 @@ def test_models_that_label_are_found_once_each(tmp_path):
 def test_small_models_that_label_need_no_runtime(tmp_path, monkeypatch, capsys):
     put(tmp_path / "linear", LINEAR)
     put(tmp_path / "crf", CRF)
-    put(tmp_path / "both" / "head", HEADED)
-    (tmp_path / "both" / "config.json").write_text('{"model_type": "edgelm-ensemble"}')
+    put_ensemble(tmp_path / "both")
     put(tmp_path / "head", HEADED)
     for module in ("torch", "onnxruntime", "llama_cpp", "xllamacpp"):
         monkeypatch.setitem(sys.modules, module, None)
