@@ -1,19 +1,20 @@
 """What a model says of a text, as HTML: labels as bars, names highlighted, words with their tags."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from edgelm.tasks.classification import Classification
 from edgelm.tasks.task import Task
 from edgelm_demo.context import note
 from edgelm_demo.interface import FIRST, say, texts
+from edgelm_demo.offers import hues
 
 SHOWN = 5
 """Labels of a text that are seen at once."""
 SURE = 0.5
 """From which probability on no doubt is shown."""
-HUES = 137.508  # degrees, the golden angle: neighbours are never alike, however many there are
+GOLDEN = 137.508  # degrees, the golden angle: hues are never alike, however many there are
 
 
 def answered(
@@ -119,12 +120,10 @@ def _legend(hue: dict[str, float], locale: str, doubts: bool) -> str:
     return f'<ul class="legend">{lines}</ul>' + (note(say(locale, "tasks.doubt")) if doubts else "")
 
 
-def _hues(kinds: Iterator[str]) -> dict[str, float]:
-    """A hue for each kind, the same in every text: the place of its name decides."""
-    known = [key.removeprefix(TAGS) for key in texts()[FIRST] if key.startswith(TAGS)]
-    seen = dict.fromkeys(kinds)
-    places = [*known, *(kind for kind in seen if kind not in known)]
-    return {kind: places.index(kind) * HUES % 360 for kind in seen}
+def _hues(kinds: Iterable[str]) -> dict[str, float]:
+    """A hue for each kind: that of tasks.yaml, or one of its own."""
+    known = hues()
+    return {kind: known.get(kind, place * GOLDEN % 360) for place, kind in enumerate(dict.fromkeys(kinds))}
 
 
 TAGS = "tasks.tags."

@@ -1,6 +1,7 @@
 """Which tasks the models of the page do, in which languages, and texts to try them on."""
 
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ INTO = ">"
 SAMPLE = "topic"
 """The task whose texts, of many kinds and in every language, ship with edgelm."""
 EXAMPLES = 3
+NAME = re.compile(r"\s[^\W\d_]?[^\W\d_a-z][a-z]")
+"""Perhaps a name, inside a sentence: `Thandi` or `eThekwini`."""
 OTHERS = ("labels", "writing")
 """Kinds that are shown only where there is a model for them."""
 
@@ -50,10 +53,19 @@ class Offer:
 
 
 @functools.cache
-def kinds() -> dict[str, dict[str, Any]]:
-    """Of every kind of task the tasks, the command and the examples that tasks.yaml names."""
+def _table() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = resources.read_yaml(Path(__file__).with_name("tasks.yaml"))
     return found
+
+
+def kinds() -> dict[str, dict[str, Any]]:
+    """Of every kind of task the tasks, the command and the examples that tasks.yaml names."""
+    return _table()["kinds"]
+
+
+def hues() -> dict[str, int]:
+    """The hue of a tag, in degrees."""
+    return _table()["hues"]
 
 
 def find_offers(models: Iterable[Found]) -> dict[str, Offer]:
@@ -132,7 +144,10 @@ def examples(offer: Offer, code: str) -> list[str]:
         return list(texts[:EXAMPLES])
     languages = load_languages()
     opening = [f"{languages[source].prompt}."] if source in languages else []
-    return [*opening, *(SENTENCE.split(one)[0] for one in texts)][:EXAMPLES]
+    sentences = [sentence for one in texts for sentence in SENTENCE.split(one)]
+    if offer.kind == "names":
+        sentences.sort(key=lambda one: not NAME.search(one))
+    return [*opening, *sentences][:EXAMPLES]
 
 
 @functools.cache

@@ -63,18 +63,21 @@ class Tasks:
         """Models that do it, or how to make one; then as `choose_model`."""
         offers = self.of_kind(kind)
         if not offers:
-            hidden = [gr.update(visible=False)] * EXAMPLES
-            return gr.update(visible=False), missing(kind, locale), *[gr.update()] * 4, *hidden
+            command = gr.update(value=missing(kind, locale), visible=True)
+            return gr.update(visible=False), command, *[gr.update()] * (4 + EXAMPLES)
         keys = [offer.key for offer in offers]
-        hint = note(say(locale, f"tasks.{TRIPLES}")) if kind == TRIPLES else ""
+        hint = gr.update(value=note(say(locale, f"tasks.{TRIPLES}")), visible=kind == TRIPLES)
         model = gr.update(choices=keys, value=keys[0])
-        return gr.update(visible=True), "", hint, model, *self.choose_model(keys[0], code)
+        rest = self.choose_model(keys[0], code, locale)
+        return gr.update(visible=True), gr.update(visible=False), hint, model, *rest
 
-    def choose_model(self, key: str, code: str | None) -> tuple[Any, ...]:
-        """Languages of a model, whether it can be stopped, and examples."""
+    def choose_model(self, key: str, code: str | None, locale: str) -> tuple[Any, ...]:
+        """Languages of a model, whether it can be stopped, and examples; the language stays, or is the
+        page's, where the model has it."""
         offer = self.offers[key]
         choices = [(language_name(one), one) for one in offer.languages]
-        value = code if code in offer.languages else offer.languages[0]
+        wanted = [one for one in (code, locale) if one in offer.languages]
+        value = (wanted or offer.languages)[0]
         language = gr.update(choices=choices, value=value)
         return language, gr.update(visible=offer.model.writes), *self.choose_language(key, value)
 
@@ -84,6 +87,10 @@ class Tasks:
         titles = [one if len(one) <= TITLE else f"{one[:TITLE].rstrip()}…" for one in found]
         blank = [gr.update(visible=False)] * (EXAMPLES - len(found))
         return [*(gr.update(value=one, visible=True) for one in titles), *blank]
+
+    def speak(self, key: str, code: str) -> list[Any]:
+        """A language that the reader chose, to be kept where another model has it too; then its examples."""
+        return [code, *self.choose_language(key, code)]
 
     def give(self, number: int, key: str, code: str | None) -> Any:
         found = examples(self.offers[key], code or "")
@@ -151,7 +158,7 @@ def took(locale: str, state: str, seconds: float, report: Generation) -> str:
 def missing(kind: str, locale: str) -> str:
     """That no model does it, and the command that makes one."""
     words, command = html.escape(say(locale, "tasks.missing")), html.escape(kinds()[kind]["command"])
-    return f'<p>{words}</p><pre tabindex="0"><code>{command}</code></pre>'
+    return f"<p>{words}</p><pre><code>{command}</code></pre>"
 
 
 def build(context: Context) -> None:
@@ -163,10 +170,13 @@ def build(context: Context) -> None:
     code = offers[0].languages[0] if offers else None
     languages = [(language_name(one), one) for one in offers[0].languages] if offers else []
     locale = context.locale
+    # What the reader chose, apart from `language`: a dropdown tells of a choice twice, the second time with a
+    # language that the first has taken out of it.
+    spoken = gr.State()
     with gr.Column(elem_classes="tasks"):
         choices = [(text(f"tasks.kinds.{one}"), one) for one in tasks.kinds()]
         kind = gr.Dropdown(choices, value=chosen, label=text("tasks.kind"), filterable=False)
-        none = gr.HTML(elem_id="tasks-missing")
+        none = gr.HTML(visible=False, elem_id="tasks-missing")
         with gr.Column(visible=bool(offers)) as body:
             with gr.Row():
                 model = gr.Dropdown(
@@ -183,7 +193,7 @@ def build(context: Context) -> None:
             given = gr.Textbox(
                 "", label=text("tasks.text"), lines=3, max_length=MAX_CHARACTERS, elem_id="tasks-text"
             )
-            hint = gr.HTML(elem_classes="hint")
+            hint = gr.HTML(visible=False)
             with gr.Row(elem_classes="samples"):
                 gr.HTML(text("tasks.examples"), elem_classes="label")
                 samples = [gr.Button("", size="sm", visible=False, min_width=120) for _ in range(EXAMPLES)]
@@ -205,7 +215,7 @@ def build(context: Context) -> None:
             status = gr.HTML(elem_id="tasks-status")
     kind_chosen: tuple[Any, ...] = (
         tasks.choose_kind,
-        [kind, language, locale],
+        [kind, spoken, locale],
         [body, none, hint, model, language, stop, *samples],
     )
     pressed = [go.click, given.submit]
@@ -216,11 +226,18 @@ def build(context: Context) -> None:
     asked.failure(None, None, status, js="() => ``", **QUIET)
     stop.click(tasks.stop, queue=False, **QUIET)
     kind.input(*kind_chosen, queue=False, **QUIET)
-    model.input(tasks.choose_model, [model, language], [language, stop, *samples], queue=False, **QUIET)
-    language.input(tasks.choose_language, [model, language], samples, queue=False, **QUIET)
+    model.input(tasks.choose_model, [model, spoken, locale], [language, stop, *samples], queue=False, **QUIET)
+    language.input(tasks.speak, [model, language], [spoken, *samples], queue=False, **QUIET)
     gr.on([kind.input, model.input], None, None, [result, status], js="() => [``, ``]", **QUIET)
     tags = json.dumps({one.code: one.bcp47 for one in load_languages().values()})
-    language.change(None, [kind, language], None, js=LANGUAGE % (TRIPLES, tags, INTO), **QUIET)
+    gr.on(
+        [language.change, given.change, given.focus],
+        None,
+        [kind, language],
+        None,
+        js=LANGUAGE % (TRIPLES, tags, INTO),
+        **QUIET,
+    )
     for number, sample in enumerate(samples):
         given_by = _giver(tasks, number)
         sample.click(given_by, [model, language], given, queue=False, **QUIET)
