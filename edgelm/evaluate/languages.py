@@ -77,7 +77,8 @@ def finetuning(model: Path) -> dict[str, Any]:
     for folder in (model, *model.parents[:ABOVE]):
         found = read_provenance(folder) if folder.is_dir() else None
         while found and found.get("command") in FOLLOWED:
-            sources = [Path(one) for one in found.get("inputs", {})]
+            named = [Path(one) for one in found.get("inputs", {})]
+            sources = [one if one.is_dir() else folder.parent / one.name for one in named]  # moved together
             found = next((read_provenance(one) for one in sources if one.is_dir()), None)
         if found:
             config: dict[str, Any] = found["config"] if found.get("command") == "finetune" else {}

@@ -91,3 +91,15 @@ def test_a_model_knows_its_tasks_without_their_files(tmp_path: Path, task: Task[
     (found,) = learnt_tasks(own)
     assert found.config() == task.config()
     assert learnt_tasks(tmp_path / "nowhere") == []
+
+
+def test_an_export_that_was_moved_knows_the_model_that_lies_beside_it(
+    tmp_path: Path, task: Task[Any]
+) -> None:
+    model(tmp_path / "run" / "model", tasks=[task.config()], languages=["zul"])
+    export = tmp_path / "run" / "export"
+    export.mkdir()
+    made = {"command": "export", "digest": "x", "inputs": {"elsewhere/model": "x"}, "config": {}}
+    (export / "edgelm.json").write_text(json.dumps(made))
+    (export / "model-Q8_0.gguf").touch()
+    assert [one.name for one in learnt_tasks(export / "model-Q8_0.gguf")] == ["mood"]
