@@ -107,7 +107,7 @@ def _mark(words: str, kind: str, hue: float, doubt: bool = False) -> str:
     """Words and, set apart, their kind."""
     unsure, mark = (' class="unsure"', " ?") if doubt else ("", "")
     return (
-        f'<mark{unsure} style="--hue:{hue:.0f}">{html.escape(words)}<b>{html.escape(kind)}{mark}</b></mark>'
+        f'<mark{unsure} style="--hue:{hue:.0f}">{html.escape(words)}<b> {html.escape(kind)}{mark}</b></mark>'
     )
 
 
