@@ -10,16 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import edgelm
-from edgelm.errors import BadInput, MissingExtra
+from edgelm.errors import BadInput, EdgelmError, MissingExtra
 from edgelm.machine import usable_cores
+from edgelm.model.head_config import model_type
+from edgelm.runtime import load_labeller
+from edgelm.runtime.ensemble import CHEAP, HEAD
+from edgelm.runtime.ensemble import MODEL_TYPE as ENSEMBLE
 from edgelm.runtime.gguf_header import is_model
 from edgelm.runtime.inside import writes
+from edgelm.runtime.labeller import SMALL
 
 READERS = 2  # models at work at once, and in memory
 WAITING = 16  # requests that may wait for them
 DEPTH = 4  # levels of folders searched for models
-RUNS_WITH = {"llama.cpp": ("llama_cpp", "xllamacpp"), "onnx": ("onnxruntime",), "torch": ("torch",)}
-NUMPY = ("linear.npz", "linear.safetensors", "crf.safetensors")
+RUNS_WITH = {
+    "llama.cpp": ("llama_cpp", "xllamacpp"),
+    "onnx": ("onnxruntime",),
+    "torch": ("torch",),
+    "numpy": ("numpy",),
+}
+TRIED = "tried"  # where `finetune --method auto` leaves, in the model that it chose, those that it did not
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +70,14 @@ def find_models(paths: Iterable[Path]) -> dict[str, Found]:
         raise BadInput("there is no model in the given folders", remedy=remedy)
     models, missing = {}, {}
     for path in sorted(found, key=lambda path: (_size(path), path)):
-        backend = "llama.cpp" if path.is_file() else "onnx" if _graphs(path) else "torch"
+        backend = _backend(path)
         if any(find_spec(module) is not None for module in RUNS_WITH[backend]):
             name = f"{found[path]} ({_size(path) / 1e6:,.1f} MB)"
             models[name] = Found(name, path, _size(path), writes(path))
         elif backend not in missing:
             try:
-                edgelm.load(path)
-            except MissingExtra as error:  # which names the command that installs it
+                load_labeller(path) or edgelm.load(path)
+            except EdgelmError as error:  # which names the command that installs it
                 missing[backend] = f"{found[path]} and its kind are left out: {error}"
     if not models:
         raise MissingExtra("\n".join(missing.values()))
@@ -81,10 +91,12 @@ def _models_below(path: Path, levels: int) -> Iterator[Path]:
         if is_model(path):
             yield path
     elif path.is_dir():
-        if _graphs(path) or (path / "model.safetensors").is_file():
+        together = model_type(path) == ENSEMBLE
+        own = together or _graphs(path) or (path / "model.safetensors").is_file()
+        if own:
             yield path
-        for child in sorted(path.iterdir()) if levels else ():
-            if not child.name.startswith((".", "checkpoint")):
+        for child in sorted(path.iterdir()) if levels and not together else ():
+            if not (child.name.startswith((".", "checkpoint")) or (own and child.name == TRIED)):
                 yield from _models_below(child, levels - 1)
 
 
@@ -92,9 +104,21 @@ def _graphs(path: Path) -> list[Path]:
     return [*path.glob("model.onnx*"), *path.glob("model.ort")]
 
 
+def _backend(path: Path) -> str:
+    """What a model runs with, a key of `RUNS_WITH`; of an ensemble its decoder, as the rest takes less."""
+    if path.is_file():
+        return "llama.cpp"
+    kind = model_type(path)
+    if kind == ENSEMBLE:
+        return _backend(path / HEAD)
+    return "onnx" if _graphs(path) else "numpy" if kind in SMALL else "torch"
+
+
 def _size(path: Path) -> int:
+    if model_type(path) == ENSEMBLE:
+        return sum(_size(path / part) for part in (HEAD, *CHEAP) if (path / part).is_dir())
     weights = [path] if path.is_file() else _graphs(path) or [path / "model.safetensors"]
-    return sum(file.stat().st_size for file in weights)
+    return sum(file.stat().st_size for file in weights if file.is_file())
 
 
 class Shelf:

@@ -1,11 +1,13 @@
 """In which languages a model is evaluated on a task: those that are asked for, else those that it learnt."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edgelm.artifacts import read_provenance
 from edgelm.errors import BadInput
+from edgelm.tasks.remembered import from_config
 from edgelm.tasks.task import Task
 
 Languages = Sequence[str] | Mapping[str, Sequence[str]] | None
@@ -53,20 +55,30 @@ def usual_languages(model: Path, task: Task[Any], split: str) -> tuple[list[str]
 
 def learnt_languages(model: Path, task: Task[Any]) -> list[str] | None:
     """Those that a model was finetuned on for a task; None where nothing says so, or not on this task."""
-    config = _finetuning(model)
+    config = finetuning(model)
     if task.name not in [one.get("name") for one in config.get("tasks", [])]:
         return None
     named = config.get("languages") or list(task.languages)
     return [code for code in sorted(task.languages) if code in named and task.has("train", code)]
 
 
-def _finetuning(model: Path) -> dict[str, Any]:
+def learnt_tasks(model: Path) -> list[Task[Any]]:
+    """The tasks that a model was finetuned for, without their files; those that can still be read."""
+    found = []
+    for config in finetuning(model).get("tasks", []):
+        with suppress(BadInput):
+            found.append(from_config(config))
+    return found
+
+
+def finetuning(model: Path) -> dict[str, Any]:
     """The settings that a model was finetuned with; empty where it was not, or nothing says so."""
     model = model.resolve()
     for folder in (model, *model.parents[:ABOVE]):
         found = read_provenance(folder) if folder.is_dir() else None
         while found and found.get("command") in FOLLOWED:
-            sources = [Path(one) for one in found.get("inputs", {})]
+            named = [Path(one) for one in found.get("inputs", {})]
+            sources = [one if one.is_dir() else folder.parent / one.name for one in named]  # moved together
             found = next((read_provenance(one) for one in sources if one.is_dir()), None)
         if found:
             config: dict[str, Any] = found["config"] if found.get("command") == "finetune" else {}

@@ -137,12 +137,17 @@ def answer_scores(
 
 def write(model: LanguageModel, messages: Sequence[tuple[str, str]], beams: int = 1) -> str:
     """A likely answer to (role, content): the likeliest token each time, or found by beam search."""
-    room = min(ANSWER_TOKENS, model.context // 2)
-    turns = [(role, model.tokenize(content)) for role, content in messages]
-    ids = model.conversation(turns, answer=room, context=model.context)
+    ids, room = beginning(model, messages)
     if beams == 1:
         return "".join(model.generate(ids, max_tokens=room, temperature=0)).strip()
     return model.detokenize(beam_search(model, ids, beams=beams, max_tokens=room)).strip()
+
+
+def beginning(model: LanguageModel, messages: Sequence[tuple[str, str]]) -> tuple[list[int], int]:
+    """What an answer to (role, content) follows, as ids, and the most tokens that it may have."""
+    room = min(ANSWER_TOKENS, model.context // 2)
+    turns = [(role, model.tokenize(content)) for role, content in messages]
+    return model.conversation(turns, answer=room, context=model.context), room
 
 
 def expected(task: Task[Any], example: Example) -> Any:

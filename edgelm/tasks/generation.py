@@ -204,6 +204,11 @@ class Generation(Task[Pair]):
             found += [one.key(codes) for one in self._pairs_in(path, pair)[0]]
         return split_pairs(found, self.held_out)
 
+    def partners(self, language: str) -> list[str]:
+        """Codes of the languages that are translated into this one; none where the task has no pairs."""
+        pairs = [self._codes(pair) for pair in self.pairs]
+        return sorted(codes[1 - codes.index(language)] for codes in pairs if language in codes)
+
     def _names(self, pair: str) -> tuple[str, str]:
         first, second = pair.split("-")
         return first, second

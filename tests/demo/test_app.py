@@ -1,6 +1,7 @@
 """The demo page as a server: what it offers, what it refuses, and two readers at once."""
 
 import itertools
+import json
 import re
 import shutil
 import socket
@@ -22,6 +23,7 @@ from speaking import TEXT, Server
 import edgelm
 from edgelm.errors import BadInput, MissingExtra
 from edgelm.runtime import sampling
+from edgelm.runtime.ensemble import ensemble_config
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,49 @@ def test_equal_names_stay_apart(tmp_path):
         tmp_path / "a" / "model.gguf",
         tmp_path / "b" / "model.gguf",
     }
+
+
+def put(folder, config, weights="model.safetensors", size=1):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / weights).write_bytes(bytes(size))
+
+
+def put_ensemble(folder):
+    put(folder / "head", HEADED, size=4)
+    put(folder / "crf", CRF, size=1)
+    (folder / "config.json").write_text(json.dumps(ensemble_config("crf", [1, 1])))
+
+
+LABELS = {"id2label": {"0": "a", "1": "b"}, "edgelm": {"both_ways": False, "scheme": "flat"}}
+HEADED = {"architectures": ["LlamaForSequenceClassification"], **LABELS}
+LINEAR, CRF = {"model_type": "edgelm-linear"}, {"model_type": "edgelm-crf"}
+
+
+def test_models_that_label_are_found_once_each(tmp_path):
+    put(tmp_path / "base", {"architectures": ["LlamaForCausalLM"]}, size=9)
+    put(tmp_path / "head", HEADED, size=8)
+    put(tmp_path / "head-onnx", HEADED, "model.onnx", size=7)
+    put(tmp_path / "linear", LINEAR, size=1)
+    put(tmp_path / "crf", CRF, size=2)
+    put_ensemble(tmp_path / "both")
+    put(tmp_path / "auto", LINEAR, size=3)
+    shutil.copytree(tmp_path / "both", tmp_path / "auto" / "tried" / "ensemble")
+    found = find_models([tmp_path])
+    sizes = {"linear": 1, "crf": 2, "auto": 3, "both": 5, "head-onnx": 7, "head": 8, "base": 9}
+    assert {name.split(" ")[0]: one.size for name, one in found.items()} == sizes
+    assert [name.split(" ")[0] for name, one in found.items() if one.writes] == ["base"]
+
+
+def test_small_models_that_label_need_no_runtime(tmp_path, monkeypatch, capsys):
+    put(tmp_path / "linear", LINEAR)
+    put(tmp_path / "crf", CRF)
+    put_ensemble(tmp_path / "both")
+    put(tmp_path / "head", HEADED)
+    for module in ("torch", "onnxruntime", "llama_cpp", "xllamacpp"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert {one.path.name for one in find_models([tmp_path]).values()} == {"linear", "crf"}
+    assert "edgelm[train]" in capsys.readouterr().err
 
 
 def test_no_model_is_a_sentence_with_a_remedy(tmp_path):

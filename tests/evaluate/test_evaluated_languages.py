@@ -9,7 +9,7 @@ import pytest
 from made_up_tasks import line, write_task
 
 from edgelm.errors import BadInput
-from edgelm.evaluate.languages import check_files, languages_of, usual_languages
+from edgelm.evaluate.languages import check_files, languages_of, learnt_tasks, usual_languages
 from edgelm.tasks.task import Task, load_task
 
 SPLITS = ("train", "validation", "test")
@@ -83,3 +83,23 @@ def test_a_missing_split_names_the_one_that_is_here(tmp_path: Path, task: Task[A
     blind = load_task(write_task(tmp_path / "blind", files, files=described))
     with pytest.raises(BadInput, match=r"has no test split\. Evaluate with --split validation"):
         check_files(blind, "test")
+
+
+def test_a_model_knows_its_tasks_without_their_files(tmp_path: Path, task: Task[Any]) -> None:
+    gone = {"family": "divination", "name": "gone"}
+    own = model(tmp_path / "own", tasks=[task.config(), gone], languages=["zul"])
+    (found,) = learnt_tasks(own)
+    assert found.config() == task.config()
+    assert learnt_tasks(tmp_path / "nowhere") == []
+
+
+def test_an_export_that_was_moved_knows_the_model_that_lies_beside_it(
+    tmp_path: Path, task: Task[Any]
+) -> None:
+    model(tmp_path / "run" / "model", tasks=[task.config()], languages=["zul"])
+    export = tmp_path / "run" / "export"
+    export.mkdir()
+    made = {"command": "export", "digest": "x", "inputs": {"elsewhere/model": "x"}, "config": {}}
+    (export / "edgelm.json").write_text(json.dumps(made))
+    (export / "model-Q8_0.gguf").touch()
+    assert [one.name for one in learnt_tasks(export / "model-Q8_0.gguf")] == ["mood"]
