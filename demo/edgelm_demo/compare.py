@@ -186,11 +186,11 @@ def bits(model: LanguageModel, code: str, stopped: threading.Event) -> float:
         Stopped: the reader wants no more.
     """
 
-    def step(*_: Any) -> None:
+    def step(done: float, note: str = "") -> None:
         if stopped.is_set():
             raise Stopped
 
-    step()
+    step(0)
     return bits_per_byte(model, {code: judged_by(code)}, step)[code]
 
 
@@ -278,6 +278,6 @@ def build(context: Context) -> None:
     worker.failure(None, None, status, js="() => ``", **QUIET)  # the queue is full, as Gradio says
     stop.click(comparing.stop, queue=False, **QUIET)
     language.input(opening, [language, given], given, queue=False, **QUIET)
-    again: tuple[Any, ...] = (chart, [measured, language, locale], plotted)
-    language.input(*again, queue=False, **QUIET)
-    context.when_translated(*again, queue=False, **QUIET)
+    shown = [measured, language, locale]
+    language.input(chart, shown, plotted, queue=False, **QUIET)
+    context.when_translated(chart, shown, plotted, queue=False, **QUIET)

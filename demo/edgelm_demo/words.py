@@ -40,7 +40,7 @@ element.addEventListener('keydown', event => {
   every[Math.min(Math.max(next, 0), every.length - 1)].focus();
 });
 """
-"""One stop of the Tab key for all tokens; the arrow keys go from one to the next, and each says its number."""
+"""One stop of the Tab key for all tokens; the arrow keys go from one to the next, and each is told of."""
 
 
 class Cutting:
@@ -108,7 +108,7 @@ def _box(place: int, token: int, data: bytes, count: int, locale: str) -> Html:
             seen = "\u25cc" + seen  # what a mark without its letter is shown on
         shown.append(seen)
     told = say(
-        locale, "words.token", text="".join(map(str, _in_a_sentence(data))), place=place, count=count, id=token,
+        locale, "words.token", text="".join(_in_a_sentence(data)), place=place, count=count, id=token,
         bytes=len(data), hex=data.hex(" ").upper(),
     )  # fmt: skip
     box = element(
