@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgelm_demo.compare import Measured, Run
 
 ENDED = ("done", "stopped", "failed")
+LEAST_HEIGHT = 0.02
+"""Of a plot, as a share of its bits per byte: no smaller difference looks like much."""
 BEATEN = "beaten"
 """Class of what another file beats: its dot is a small square."""
 Value = Callable[[Mapping[str, Any]], float]
@@ -55,7 +57,7 @@ def _card(number: int, run: "Run", first: "Run", code: str, locale: str) -> Html
     lang = load_languages()[code].bcp47
     return element(
         "section",
-        element("h3", f"{number}. ", foreign(run.found.name)),
+        element("h2", f"{number}. ", foreign(run.found.name)),
         _paper(run.text, at, lang, locale),
         Html(run.problem) if run.problem else _said(run, first, at, locale),
         _figures(run, locale),
@@ -138,7 +140,16 @@ def _plot(entries: Sequence[Mapping[str, Any]], what: str, locale: str) -> Html:
         f"{number} {short(one['name'])}: {value(one):,.4g}, {one['bits_per_byte']['mean']:.3f}"
         for number, one in enumerate(entries, start=1)
     )
-    drawn = plot(f"{title} {said}.", [Line(sorted(best), style="front"), *lines], Across(most))
+    bits = [one["bits_per_byte"]["mean"] for one in entries]
+    room = max(LEAST_HEIGHT * max(bits) - (max(bits) - min(bits)), 0) / 2
+    drawn = plot(
+        f"{title}. {said}.",
+        [Line(sorted(best), style="front"), *lines],
+        Across(most),
+        low=min(bits) - room,
+        high=max(bits) + room,
+        write=lambda value: f"{value:.3f}",
+    )
     return element("figure", caption(title, say(locale, f"compare.{what}_note")), drawn)
 
 

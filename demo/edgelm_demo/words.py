@@ -90,10 +90,10 @@ def tokens(model: LanguageModel, given: str, lang: str | None, locale: str) -> s
     ]
     return element(
         "div",
-        element("p", say(locale, "words.how"), class_="told note"),
         element(
             "div", *boxes, class_="tokens", role="list", lang=lang, aria_label=say(locale, "words.tokens")
         ),
+        element("p", say(locale, "words.how"), class_="told note"),
     )
 
 
