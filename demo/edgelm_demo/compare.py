@@ -99,6 +99,8 @@ class Comparing:
                     yield cards(runs, code, locale), state, gr.update(), *busy, measured
                 yield cards(runs, code, locale), state, chart(measured, code, locale), *busy, measured
                 if stopped.is_set():
+                    for other in runs[number:]:
+                        other.state = "stopped"
                     break
             end = note(say(locale, "write.stopped" if stopped.is_set() else "write.finished"))
             yield cards(runs, code, locale), end, chart(measured, code, locale), *busy, measured

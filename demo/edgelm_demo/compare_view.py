@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgelm_demo.compare import Measured, Run
 
 ENDED = ("done", "stopped", "failed")
-LEAST_HEIGHT = 0.02
+LEAST_HEIGHT = 0.01
 """Of a plot, as a share of its bits per byte: no smaller difference looks like much."""
 BEATEN = "beaten"
 """Class of what another file beats: its dot is a small square."""
