@@ -23,5 +23,5 @@ RATIOS = """([places, what]) => {
 
 
 def contrasts(page, places, what="color"):
-    """WCAG's contrast ratio of the first element at each selector; `what` is the property that has its colour."""
+    """WCAG's contrast ratio of the first element at each selector; `what` is the property with its colour."""
     return dict(page.evaluate(RATIOS, [places, what]))
