@@ -139,7 +139,11 @@ class Comparing:
         except Stopped:
             run.state = "stopped"
         except Exception as error:
-            run.state, run.problem = "failed", problem(error, locale, run.found)
+            said = problem(error, locale, run.found)
+            run.state = "failed"
+            run.problem = said.replace(
+                ' role="alert"', ""
+            )  # drawn anew with each token, it would not be still
 
     def load(self, path: Path, threads: int) -> Any:
         """As `edgelm.load`; keeps how much memory the program had before, what runs the model included."""

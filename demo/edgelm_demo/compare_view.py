@@ -43,13 +43,14 @@ def departure(one: str, other: str) -> int | None:
 
 
 def cards(runs: Sequence["Run"], code: str, locale: str) -> str:
-    """The files side by side, the first of them the one that the others are compared with."""
-    made = [_card(number, run, runs[0], code, locale) for number, run in enumerate(runs, start=1)]
+    """The files side by side; the first that can be used is the one that the others are compared with."""
+    first = next((place for place, run in enumerate(runs) if run.state != "failed"), 0)
+    made = [_card(place, run, first, runs[first], code, locale) for place, run in enumerate(runs)]
     return element("div", *made, class_="cards")
 
 
-def _card(number: int, run: "Run", first: "Run", code: str, locale: str) -> Html:
-    at = None
+def _card(place: int, run: "Run", of_first: int, first: "Run", code: str, locale: str) -> Html:
+    at, compared = None, of_first + 1
     if run is not first and run.text:
         at = departure(first.text, run.text)
         if at == len(run.text) and run.state not in ENDED:  # it may still go on alike
@@ -57,33 +58,32 @@ def _card(number: int, run: "Run", first: "Run", code: str, locale: str) -> Html
     lang = load_languages()[code].bcp47
     return element(
         "section",
-        element("h2", f"{number}. ", foreign(run.found.name)),
-        _paper(run.text, at, lang, locale),
-        Html(run.problem) if run.problem else _said(run, first, at, locale),
+        element("h2", f"{place + 1}. ", foreign(run.found.name)),
+        _paper(run.text, at, lang, say(locale, "compare.departs_here", number=compared)),
+        Html(run.problem) if run.problem else _said(run, first, compared, at, locale),
         _figures(run, locale),
         class_="card",
     )
 
 
-def _paper(written: str, at: int | None, lang: str, locale: str) -> Html:
+def _paper(written: str, at: int | None, lang: str, here: str) -> Html:
     """The text, with a sign where it departs from the first file's."""
     if at is None:
         return element("p", element("b", written), class_="paper", lang=lang)
-    here = say(locale, "compare.departs_here")
     sign = element("span", "▸", class_="fork", role="img", aria_label=here, title=here)
     return element("p", element("b", written[:at], sign, written[at:]), class_="paper", lang=lang)
 
 
-def _said(run: "Run", first: "Run", at: int | None, locale: str) -> Html:
+def _said(run: "Run", first: "Run", compared: int, at: int | None, locale: str) -> Html:
     """Where a file is, or how its text compares."""
     if run.state != "done":
         said = say(locale, f"compare.{run.state}")
     elif run is first:
         said = say(locale, "compare.first")
     elif at is None:
-        said = say(locale, "compare.same")
+        said = say(locale, "compare.same", number=compared)
     else:
-        said = say(locale, "compare.departs", character=at + 1)
+        said = say(locale, "compare.departs", number=compared, character=at + 1)
     untold = "" if run.tagged else " " + say(locale, "compare.untagged")
     return element("p", said + untold, class_="note")
 

@@ -1,6 +1,7 @@
 """The tab Compare: what it says of files side by side, and the tab in the system's Chromium."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page is driv
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 from contrast import contrasts  # noqa: E402
-from edgelm_demo.compare import SAMPLE_BYTES, judged_by  # noqa: E402
-from edgelm_demo.compare_view import chart, departure, short  # noqa: E402
+from edgelm_demo.compare import SAMPLE_BYTES, Run, judged_by  # noqa: E402
+from edgelm_demo.compare_view import cards, chart, departure, short  # noqa: E402
+from edgelm_demo.models import Found  # noqa: E402
 from edgelm_demo.page import build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
 
@@ -88,6 +90,20 @@ def test_labels_of_a_plot_are_short():
     assert short("export/model-Q4_K_M.gguf (1,004.4 MB)") == "Q4_K_M"
     assert short("first/export/onnx/int8 (4.4 MB)") == "onnx/int8"
     assert short("base (5.3 MB)") == "base"
+
+
+def test_files_are_compared_with_the_first_that_can_be_used():
+    found = Found("model", Path("model"), 1, True)
+    runs = [Run(found, state="failed"), *(Run(found, "done", text) for text in ("<a>", "<a>", "<b>"))]
+    runs.append(Run(found, "writing", "<"))
+    made = cards(runs, "ven", "eng").split("</section>")
+    assert "The others are compared with this file" in made[1]
+    assert "The same text as file 2" in made[2]
+    assert "Differs from file 2, from character 2 on" in made[3]
+    assert "Writing" in made[4], "it may still go on alike"
+    assert ["fork" in card for card in made[:5]] == [False, False, False, True, False]
+    assert 'lang="ve"' in made[1]
+    assert "<a>" not in made[1]
 
 
 def figures_of(name, size, bits, speed):
