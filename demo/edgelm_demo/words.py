@@ -93,6 +93,7 @@ def tokens(model: LanguageModel, given: str, lang: str | None, locale: str) -> s
         element(
             "div", *boxes, class_="tokens", role="list", lang=lang, aria_label=say(locale, "words.tokens")
         ),
+        element("p", say(locale, "words.split"), class_="note") if 'class="bytes"' in "".join(boxes) else "",
         element("p", say(locale, "words.how"), class_="told note"),
     )
 

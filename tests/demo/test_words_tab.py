@@ -8,6 +8,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page is driv
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 from contrast import contrasts  # noqa: E402
+from edgelm_demo.interface import say  # noqa: E402
 from edgelm_demo.page import build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
 from edgelm_demo.words import pieces, tokens  # noqa: E402
@@ -76,6 +77,7 @@ def test_blanks_marks_and_markup_are_shown_and_never_obeyed():
         "b&gt;",
     ]
     assert [bool(line) for *_, line in boxes] == [False, False, False, False, True, False]
+    assert say("eng", "words.split") in html
     assert boxes[0][0] == "a‹E1›: token 1 of 6, number 0, 2 bytes: 61 E1"
     assert 'lang="ve"' in html
 
@@ -92,6 +94,10 @@ def test_a_text_of_ones_own_is_cut_and_counted(visit, tiny_model_dir):
     assert found["Tokens a word"] == f"{len(ids) / 5:.2f}"
     assert found["Bytes a token"] == f"{len(text.encode()) / len(ids):.2f}"
     assert page.locator("#tokens .tokens b").count() == 0
+    page.locator("#words-given textarea").fill("a b")
+    page.get_by_role("button", name="Cut into tokens").click()
+    playwright.expect(page.locator("#tokens .token")).to_have_count(2)
+    assert say("eng", "words.split") not in page.locator("#tokens").inner_text()
 
 
 def test_the_languages_stand_side_by_side_as_the_report_has_them(visit, tiny_model_dir):
