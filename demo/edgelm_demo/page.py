@@ -6,11 +6,17 @@ from pathlib import Path
 import gradio as gr
 
 from edgelm_demo import tasks, write
+from edgelm_demo import compare, words, write
 from edgelm_demo.context import Context
 from edgelm_demo.interface import chooser, follow, text
 from edgelm_demo.models import WAITING, find_models
 
 TABS: dict[str, Callable[[Context], None]] = {"write": write.build, "tasks": tasks.build}
+TABS: dict[str, Callable[[Context], None]] = {
+    "write": write.build,
+    "compare": compare.build,
+    "words": words.build,
+}
 """In their order; each puts its controls where it is called."""
 
 

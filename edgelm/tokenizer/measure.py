@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from tokenizers import Tokenizer
 
@@ -55,6 +56,31 @@ class Counts:
         """Count the documents of `other` too."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+class Cuts(Protocol):
+    """What cuts text into tokens and tells their bytes, as a loaded model does whatever runs it."""
+
+    def tokenize(self, text: str) -> list[int]: ...
+
+    def token_bytes(self, token: int) -> bytes: ...
+
+
+def count(cuts: Cuts, texts: Iterable[str]) -> Counts:
+    """The sums over `texts` with the tokenizer of a loaded model, a GGUF file's own for instance."""
+    counts = Counts()
+    for text in texts:
+        started = time.perf_counter()
+        ids = cuts.tokenize(text)
+        counts.seconds += time.perf_counter() - started
+        pieces = [cuts.token_bytes(token) for token in ids]
+        counts.documents += 1
+        counts.words += len(text.split())
+        counts.bytes += len(text.encode("utf-8"))
+        counts.tokens += len(ids)
+        counts.single += sum(len(piece) == 1 for piece in pieces)
+        counts.changed += not _same(text, b"".join(pieces).decode("utf-8", "replace"))
+    return counts
 
 
 class Measured:

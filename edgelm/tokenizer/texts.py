@@ -35,12 +35,16 @@ def spread(texts: Iterable[str], size: int, wanted: float) -> Iterator[str]:
         taken += length * times
 
 
-def sample_texts() -> dict[str, list[str]]:
-    """The embedded sample by language: the same documents in the same order in each, so parallel text."""
+def sample_texts(split: str = "all") -> dict[str, list[str]]:
+    """The embedded sample by language: the same documents in the same order in each, so parallel text.
+
+    Args:
+        split: `train`, `validation` or `test`, which a model of `edgelm quickstart` has not read; or `all`.
+    """
     found = {}
     for file in sorted(resources.path("corpus", "sample").glob("*.jsonl")):
-        lines = file.read_text(encoding="utf-8").splitlines()
-        found[file.stem] = [json.loads(line)["text"] for line in lines]
+        documents = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        found[file.stem] = [one["text"] for one in documents if split in ("all", one["split"])]
     return found
 
 

@@ -7,7 +7,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from edgelm.errors import BadInput
-from edgelm.tokenizer.measure import Counts, Measured, open_tokenizer, open_tokenizers
+from edgelm.runtime import load
+from edgelm.tokenizer.measure import Counts, Measured, count, open_tokenizer, open_tokenizers
+from edgelm.tokenizer.texts import sample_texts
 
 
 def of_words() -> Tokenizer:
@@ -58,6 +60,19 @@ def test_pieces_with_bytes() -> None:
     assert counts.tokens == 2 + 3
     assert counts.single == 3  # the bytes of ḓ, not "▁a"
     assert counts.changed == 0
+
+
+@pytest.mark.parametrize("kind", ["tiny_model_dir", "tiny_gguf"])
+def test_a_loaded_model_counts_as_its_tokenizer_does(
+    kind: str, request: pytest.FixtureRequest, tiny_model_dir: Path
+) -> None:
+    texts = [*sample_texts("test")["ven"], "7 8\n", "", "🙂"]
+    model = load(request.getfixturevalue(kind))
+    ours, theirs = count(model, texts), open_tokenizer(tiny_model_dir).count(texts)
+    model.close()
+    ours.seconds = theirs.seconds
+    assert ours == theirs
+    assert ours.changed == 0 < ours.single
 
 
 def test_equivalent_text_is_not_changed(sample_tokenizer_dir: Path) -> None:

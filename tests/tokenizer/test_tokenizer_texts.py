@@ -52,6 +52,13 @@ def test_the_embedded_sample_is_parallel() -> None:
     assert sum(a == b for a, b in zip(digits["eng"], digits["zul"], strict=True)) > 40
 
 
+def test_the_embedded_sample_by_split() -> None:
+    every = sample_texts()["zul"]
+    parts = {split: sample_texts(split)["zul"] for split in SPLITS}
+    assert {split: len(texts) for split, texts in parts.items()} == {"train": 40, "validation": 8, "test": 16}
+    assert sorted(text for texts in parts.values() for text in texts) == sorted(every)
+
+
 def test_a_corpus_by_split(sample_corpus: Path) -> None:
     found = list(read_source(sample_corpus))
     assert [text for code, text in found if code == "ven"] == list(read_texts(sample_corpus, "ven", "test"))
