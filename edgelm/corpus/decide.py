@@ -142,9 +142,7 @@ def _missing_diacritics(
     return np.where(share > 0, np.float32(0), letters * rate[language])
 
 
-def diacritic_rates(
-    table: Table, language: np.ndarray, languages: int, readable: np.ndarray
-) -> np.ndarray:
+def diacritic_rates(table: Table, language: np.ndarray, languages: int, readable: np.ndarray) -> np.ndarray:
     """Share of the letters of each language that carry a diacritic, float32 [languages]."""
     letters = table["letters"].astype(np.float32)
     total = np.bincount(language[readable], letters[readable], languages)

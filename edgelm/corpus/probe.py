@@ -150,20 +150,22 @@ class Judge:
         return self.measurer.measure(arrow, table, [])
 
     def _verdicts(self, code: str, measured: Mapping[str, float]) -> tuple[Verdict, ...]:
-        bounds = self.bounds.get(code)
-        found = []
-        for at, rule in enumerate(self.recipe.filters):
-            least, most = bounds[at] if bounds else self._own_bounds(rule, code)
-            found.append(Verdict(rule.reason, rule.column, self._value(rule, code, measured), least, most))
-        return tuple(found)
+        return tuple(
+            Verdict(rule.reason, rule.column, self._value(rule, code, measured), least, most)
+            for rule, (least, most) in zip(self.recipe.filters, self.bounds_of(code), strict=True)
+        )
+
+    def bounds_of(self, code: str) -> list[tuple[float | None, float | None]]:
+        """The least and the greatest value that each filter allows in a language; None is no bound."""
+        return self.bounds.get(code) or [self._own_bounds(rule, code) for rule in self.recipe.filters]
 
     def _own_bounds(self, rule: Filter, code: str) -> tuple[float | None, float | None]:
         """The recipe's bounds for a language that the corpus does not have."""
         low, high = (  # in the precision of the columns
-            bound.otherwise if isinstance(bound, Proposal) else bound
+            float(np.float32(bound.otherwise if isinstance(bound, Proposal) else bound))
             for bound in rule.bounds(self.languages.get(code))
         )
-        return tuple(None if np.isinf(one) else float(np.float32(one)) for one in (low, high))
+        return None if np.isinf(low) else low, None if np.isinf(high) else high
 
     def _value(self, rule: Filter, code: str, measured: Mapping[str, float]) -> float | None:
         if rule.column == "missing_diacritics":
