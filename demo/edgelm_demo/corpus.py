@@ -19,6 +19,9 @@ MAX_CHARACTERS = 20_000
 EXAMPLES = 4  # documents shown of those that another bound keeps, and of those that it rejects
 STEPS = 100  # of the slider, or more
 MOST_SOURCES = 200  # to choose from
+VIEWS = ("funnel", "measures", "browse", "check", "bounds")
+# Radios and not tabs, of which a phone shows the first and hides the others in a menu.
+SWITCH = "view => { document.querySelector('.corpus').dataset.view = view; }"
 ANY = ""
 KEPT, REJECTED = "kept", "rejected"
 LANGUAGE, SOURCE = "by_language", "by_source"
@@ -204,12 +207,19 @@ class Reading:
             _, after = opened.tuning.decided(setting)
             facts = self.library.facts(name)
             found = [views.effect(facts, locale, changes(opened.table, opened.before, after))]
-            for key, rows in (
-                ("corpus.now_kept", after.kept & ~opened.before.kept),
-                ("corpus.now_rejected", opened.before.kept & ~after.kept),
+            before, now = opened.before.kept, after.kept
+            for key, rows, decided in (
+                ("corpus.now_kept", now & ~before, opened.before),
+                ("corpus.now_rejected", before & ~now, after),
             ):
-                drawn = np.random.default_rng(0).permutation(np.flatnonzero(rows))[:EXAMPLES]
-                shown = [read(opened.table, int(row), opened.recipe) for row in drawn]
+                drawn = np.random.default_rng(0).permutation(np.flatnonzero(rows))[:EXAMPLES].tolist()
+                shown = [
+                    (
+                        read(opened.table, row, opened.recipe),
+                        views.reason_words(locale, decided.names[decided.first[row]]),
+                    )
+                    for row in drawn
+                ]
                 found.append(views.examples(facts, locale, key, shown))
             return "".join(found)
 
@@ -262,17 +272,23 @@ def build(context: Context) -> None:
             names, value=names[0], label=text("corpus.corpus"), filterable=False, elem_id="corpus"
         )
         headline = gr.HTML(elem_id="headline")
-        with gr.Tabs():
-            with gr.Tab(text("corpus.tabs.funnel")):
-                funnel = _funnel(context, reading, corpus)
-            with gr.Tab(text("corpus.tabs.distributions")):
-                column, distribution = _distributions(context, reading, corpus, first)
-            with gr.Tab(text("corpus.tabs.browse")) as browse:
-                fate, chosen, show = _browse(context, reading, corpus, first, browse)
-            with gr.Tab(text("corpus.tabs.check")):
-                said = _check(context, reading, corpus, first)
-            with gr.Tab(text("corpus.tabs.threshold")) as threshold:
-                rule, scope, choose_rule = _threshold(context, reading, corpus, first, threshold)
+        view = gr.Radio(
+            [(text(f"corpus.views.{one}"), one) for one in VIEWS],
+            value=VIEWS[0],
+            label=text("corpus.view"),
+            elem_id="view",
+        )
+        with gr.Column(elem_classes="view funnel"):
+            funnel = _funnel(context, reading, corpus)
+        with gr.Column(elem_classes="view measures"):
+            column, distribution = _measures(context, reading, corpus, first)
+        with gr.Column(elem_classes="view browse"):
+            fate, chosen, show = _browse(context, reading, corpus, first, view)
+        with gr.Column(elem_classes="view check"):
+            said = _check(context, reading, corpus, first)
+        with gr.Column(elem_classes="view bounds"):
+            rule, scope, choose_rule = _bounds(context, reading, corpus, first, view)
+    view.input(None, view, None, js=SWITCH, **QUIET)
     controls = [*chosen, column, rule, scope, said]
     fill: tuple[Any, ...] = (reading.fill, [corpus, fate, *controls, locale], [headline, *controls])
     context.when_translated(*fill, **QUIET)
@@ -296,7 +312,7 @@ def _funnel(context: Context, reading: Reading, corpus: gr.Dropdown) -> Event:
     return event
 
 
-def _distributions(
+def _measures(
     context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[str, Choices]
 ) -> tuple[gr.Dropdown, Event]:
     column = _dropdown(first, "column", "corpus.measured", elem_id="column")
@@ -309,7 +325,7 @@ def _distributions(
 
 
 def _browse(
-    context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[str, Choices], tab: gr.Tab
+    context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[str, Choices], view: gr.Radio
 ) -> tuple[gr.Radio, list[gr.Dropdown], Event]:
     seed, place = gr.State(0), gr.State(-1)
     fates = [(text(f"corpus.{one}"), one) for one in (KEPT, REJECTED)]
@@ -333,7 +349,7 @@ def _browse(
 
     for control in chosen:
         control.input(*event(None), **QUIET)
-    tab.select(*event(None), **QUIET)
+    _when_opened(view, "browse", event(None))
     previous.click(*event(-1), **QUIET)
     following.click(*event(1), **QUIET)
     other.click(reading.shuffle, seed, seed, **QUIET).then(*event(None), **QUIET)
@@ -362,8 +378,8 @@ def _check(context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[
     return said
 
 
-def _threshold(
-    context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[str, Choices], tab: gr.Tab
+def _bounds(
+    context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[str, Choices], view: gr.Radio
 ) -> tuple[gr.Dropdown, gr.Dropdown, Event]:
     gr.HTML(text("corpus.threshold_said"), elem_classes="note")
     with gr.Row():
@@ -373,13 +389,27 @@ def _threshold(
     shown = gr.HTML(elem_id="effect")
     locale = context.locale
     event: Event = (reading.choose_rule, [corpus, rule, scope, locale], [bound, shown])
-    for happens in (rule.input, scope.input, tab.select):
-        happens(*event, **QUIET)
+    rule.input(*event, **QUIET)
+    scope.input(*event, **QUIET)
+    _when_opened(view, "bounds", event)
     # a reader drags on while it is worked out: of all the places in between only the last counts
     bound.input(
         reading.move, [corpus, rule, scope, bound, locale], shown, trigger_mode="always_last", **QUIET
     )
     return rule, scope, event
+
+
+def _when_opened(view: gr.Radio, own: str, event: Event) -> None:
+    """Let an event happen when the reader comes to a view."""
+    happens, inputs, outputs = event
+
+    def come(view: str, *values: Any) -> Iterator[Any]:
+        if view == own:
+            yield from happens(*values)
+        else:
+            yield gr.skip()
+
+    view.input(come, [view, *inputs], outputs, **QUIET)
 
 
 FREE = "() => [true, false].map(interactive => ({__type__: 'update', interactive}))"

@@ -320,8 +320,8 @@ def effect(facts: Facts, locale: str, changes: Sequence[Change]) -> Html:
     )
 
 
-def examples(facts: Facts, locale: str, key: str, shown: "Sequence[Sampled]") -> Html:
-    """Some documents that another bound keeps, or rejects."""
+def examples(facts: Facts, locale: str, key: str, shown: "Sequence[tuple[Sampled, str]]") -> Html:
+    """Some documents that another bound keeps, or rejects, each with the reason to reject it."""
     if not shown:
         return Html("")
     items = (
@@ -333,10 +333,13 @@ def examples(facts: Facts, locale: str, key: str, shown: "Sequence[Sampled]") ->
                 lang=facts.tag(one.language), dir="auto", class_="line",
             ),
             element(
-                "span", language_name(facts, locale, one.language), " · ", foreign(one.source), class_="quiet"
+                "span",
+                join([language_name(facts, locale, one.language), foreign(one.source), reason], " · "),
+                class_="quiet",
             ),
+            class_="passes" if key == "corpus.now_kept" else "fails",
         )
-        for one in shown
+        for one, reason in shown
     )  # fmt: skip
     return join([element("h3", say(locale, key)), element("ul", *items, class_="lines")])
 
