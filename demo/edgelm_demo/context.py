@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from edgelm.errors import EdgelmError
+from edgelm_demo.corpora import Corpus
 from edgelm_demo.interface import say
 from edgelm_demo.models import READERS, Found, Shelf
 
@@ -20,12 +21,13 @@ TURNS: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": READER
 @dataclass
 class Context:
     """Attributes: `models` by name; `locale`, the chooser of the page's language, an input of every event
-    that says something; `translated`, see `when_translated`."""
+    that says something; `translated`, see `when_translated`; `corpora` by name."""
 
     models: dict[str, Found]
     locale: gr.Dropdown
     shelf: Shelf = field(default_factory=Shelf)
     translated: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    corpora: dict[str, Corpus] = field(default_factory=dict)
 
     def when_translated(self, *event: Any, **options: Any) -> None:
         """An event (function, inputs, outputs) for when the page opens and when its language changes: for
@@ -38,8 +40,8 @@ def note(words: str) -> str:
     return f'<p class="note">{html.escape(words)}</p>'
 
 
-def problem(error: Exception, locale: str, *models: Found) -> str:
-    """What the page says of an error: no traceback, and not where a model lies on this machine."""
+def problem(error: Exception, locale: str, *models: Found | Corpus) -> str:
+    """What the page says of an error: no traceback, and not where a model or corpus lies on this machine."""
     if isinstance(error, EdgelmError):
         words = str(error)
         for model in models:

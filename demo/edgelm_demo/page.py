@@ -1,5 +1,6 @@
 """The whole page: the language it speaks, and its tabs."""
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import gradio as gr
 
 from edgelm_demo import tasks, write
 from edgelm_demo import compare, words, write
+from edgelm.errors import EdgelmError
+from edgelm_demo import corpus, write
 from edgelm_demo.context import Context
+from edgelm_demo.corpora import find_corpora
 from edgelm_demo.interface import chooser, follow, text
-from edgelm_demo.models import WAITING, find_models
+from edgelm_demo.models import WAITING, Found, find_models
 
 TABS: dict[str, Callable[[Context], None]] = {"write": write.build, "tasks": tasks.build}
 TABS: dict[str, Callable[[Context], None]] = {
@@ -17,16 +21,19 @@ TABS: dict[str, Callable[[Context], None]] = {
     "compare": compare.build,
     "words": words.build,
 }
+TABS: dict[str, Callable[[Context], None]] = {"write": write.build, "corpus": corpus.build}
 """In their order; each puts its controls where it is called."""
 
 
 def build(paths: Iterable[Path]) -> gr.Blocks:
-    """The page of the models at or below `paths`.
+    """The page of the models and corpora at or below `paths`.
 
     Raises:
-        BadInput, MissingExtra: as `find_models`.
+        BadInput, MissingExtra: as `find_models`, where there is no corpus either.
     """
-    models = find_models(paths)
+    paths = list(paths)
+    corpora = find_corpora(paths)
+    models = _models(paths, needed=not corpora)
     with gr.Blocks(title="edgelm", analytics_enabled=False) as page:
         with gr.Row(elem_id="top"):
             with gr.Column(scale=3, min_width=240):
@@ -34,7 +41,7 @@ def build(paths: Iterable[Path]) -> gr.Blocks:
                 gr.HTML(text("page.subtitle"), elem_id="subtitle")
             with gr.Column(scale=1, min_width=180):
                 locale = chooser()
-        context = Context(models, locale)
+        context = Context(models, locale, corpora=corpora)
         with gr.Tabs(elem_id="tabs"):
             for name, tab in TABS.items():
                 with gr.Tab(text(f"page.tabs.{name}"), id=name):
@@ -43,3 +50,14 @@ def build(paths: Iterable[Path]) -> gr.Blocks:
             for event, options in context.translated:
                 done.then(*event, **options)
     return page.queue(max_size=WAITING, api_open=False)
+
+
+def _models(paths: Iterable[Path], needed: bool) -> dict[str, Found]:
+    """The models, or none and a line on stderr that says why."""
+    try:
+        return find_models(paths)
+    except EdgelmError as error:
+        if needed:
+            raise
+        print(error, file=sys.stderr)
+        return {}

@@ -138,10 +138,16 @@ def _missing_diacritics(
     By Poisson's law a text of the language has none with probability exp(-value): above 8 they were stripped.
     """
     letters, share = table["letters"].astype(np.float32), table["diacritics"]
-    total = np.bincount(language[readable], letters[readable], languages)
-    marked = np.bincount(language[readable], (letters * share)[readable], languages)
-    rate = (marked / np.maximum(total, 1)).astype(np.float32)
+    rate = diacritic_rates(table, language, languages, readable)
     return np.where(share > 0, np.float32(0), letters * rate[language])
+
+
+def diacritic_rates(table: Table, language: np.ndarray, languages: int, readable: np.ndarray) -> np.ndarray:
+    """Share of the letters of each language that carry a diacritic, float32 [languages]."""
+    letters = table["letters"].astype(np.float32)
+    total = np.bincount(language[readable], letters[readable], languages)
+    marked = np.bincount(language[readable], (letters * table["diacritics"])[readable], languages)
+    return (marked / np.maximum(total, 1)).astype(np.float32)
 
 
 def _source_placeholders(

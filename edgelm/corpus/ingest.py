@@ -100,7 +100,7 @@ def ingest(one: Input, folder: Path, recipe: Recipe, forced: str | None) -> dict
     shards = _Shards(folder, f"{one.number:05d}")
     for batch in _batches(_records(one, recipe)):
         rows = [_row(record, declared, name, group, one.source.name, languages) for record in batch]
-        texts, counts = _repair([record.text for record in batch], recipe)
+        texts, counts = mend([record.text for record in batch], recipe)
         counts["read_words"] = np.array([len(record.text.split()) for record in batch], dtype=np.int32)
         counts["read_bytes"] = np.array(
             [len(record.text.encode("utf-8", "replace")) for record in batch], dtype=np.int32
@@ -139,7 +139,8 @@ def _records(one: Input, recipe: Recipe) -> Iterator[Document | BadRecord]:
     return read_records(one.file, recipe.text_field, documents=one.source.documents)
 
 
-def _repair(texts: list[str], recipe: Recipe) -> tuple[list[str], dict[str, np.ndarray]]:
+def mend(texts: list[str], recipe: Recipe) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The texts as the recipe repairs them, and how many of each kind were mended, int32 [texts]."""
     if recipe.repair is None:  # but for halves of surrogate pairs, which UTF-8 cannot hold
         return [text.encode("utf-8", "replace").decode("utf-8") for text in texts], {}
     return repair(texts, Repairs(**{name: name in recipe.repair for name in REPAIRS}))

@@ -62,7 +62,7 @@ def measure_shard(shard: Path, group: str, output: Path, common: Common, recipe:
     arrow = require("pyarrow", "corpus")
     parquet = require("pyarrow.parquet", "corpus")
     part = output.with_name(f"{output.stem}.{os.getpid()}.part")
-    measurer = _Measurer(input_number(shard), group, common, recipe)
+    measurer = Measurer(input_number(shard), group, common, recipe)
     reader = parquet.ParquetFile(shard)
     writer = None
     shared = [np.zeros(0, dtype=np.int64)]  # n-grams of evaluation files that occur here
@@ -87,7 +87,7 @@ def grams_file(measured: Path) -> Path:
 DICTIONARY = ["language", "source", "claimed", "reading", "identified"]
 
 
-class _Measurer:
+class Measurer:
     def __init__(self, number: int, group: str, common: Common, recipe: Recipe):
         self.recipe = recipe
         path = common.boilerplate.get(group)

@@ -61,12 +61,12 @@ def sample(
     filtered = dict.fromkeys(one.column for one in recipe_of(manifest, corpus).filters)
     found = []
     for file, row in sorted(places[index] for index in draw):
-        found.append(_sampled(_row(parquet, file, row), filtered))
+        found.append(described(read_row(parquet.ParquetFile(file), row), filtered))
     return found
 
 
-def _row(parquet: Any, file: Path, row: int) -> dict[str, Any]:
-    reader = parquet.ParquetFile(file)
+def read_row(reader: Any, row: int) -> dict[str, Any]:
+    """One row of a `ParquetFile`; no more is read than the row group that holds it."""
     for group in range(reader.num_row_groups):
         size = reader.metadata.row_group(group).num_rows
         if row < size:
@@ -75,7 +75,8 @@ def _row(parquet: Any, file: Path, row: int) -> dict[str, Any]:
     raise IndexError(row)
 
 
-def _sampled(row: dict[str, Any], filtered: dict[str, None]) -> Sampled:
+def described(row: dict[str, Any], filtered: dict[str, None]) -> Sampled:
+    """A row of a corpus as a document to show, with the columns in `filtered`."""
     return Sampled(
         row["id"],
         row["language"],

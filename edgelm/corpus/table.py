@@ -24,7 +24,7 @@ class Table:
         self.derived = dict(derived or {})
         self.coded: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
         self.metadata: dict[Path, Any] = {}  # read once: a corpus may have thousands of files
-        self.rows = [self._open(shard).metadata.num_rows for shard in self.shards]
+        self.rows = [self.open(shard).metadata.num_rows for shard in self.shards]
         self.starts = np.concatenate([[0], np.cumsum(self.rows)]).astype(np.int64)
 
     def __len__(self) -> int:
@@ -32,7 +32,7 @@ class Table:
 
     def __contains__(self, name: str) -> bool:
         return name in self.derived or (
-            bool(self.shards) and name in self._open(self.shards[0]).schema_arrow.names
+            bool(self.shards) and name in self.open(self.shards[0]).schema_arrow.names
         )
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -80,7 +80,7 @@ class Table:
     def _columns(self, name: str, missing: Any = None) -> Iterator[Any]:
         """The column in each shard; where there is none, nulls of the type `missing`, strings by default."""
         for shard, rows in zip(self.shards, self.rows, strict=True):
-            file = self._open(shard)
+            file = self.open(shard)
             if name in file.schema_arrow.names:
                 yield file.read(columns=[name]).column(name)
             else:
@@ -91,7 +91,12 @@ class Table:
             column = column.fill_null(0)
         return column.to_numpy()
 
-    def _open(self, shard: Path) -> Any:
+    def open(self, shard: Path) -> Any:
+        """A shard as a `ParquetFile`; its metadata is read once.
+
+        Raises:
+            BadInput: it is missing or damaged.
+        """
         try:
             file = self.parquet.ParquetFile(shard, metadata=self.metadata.get(shard))
             self.metadata[shard] = file.metadata

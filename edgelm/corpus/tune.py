@@ -6,7 +6,7 @@ print_table(*corpus.effect())
 corpus.write(Path("corpus-2"))
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,20 @@ class Tuning:
         Raises:
             BadInput: a setting is not of that form or names no filter; nothing is changed then.
         """
+        self.recipe, self.after = self.decided(*settings)
+
+    def decided(self, *settings: str) -> tuple[Recipe, Decisions]:
+        """The recipe with other bounds, written as `change` takes them, and what it decides.
+
+        Nothing of `self` changes, so that several threads may ask at once.
+
+        Raises:
+            BadInput: a setting is not of that form or names no filter.
+        """
         recipe = self.recipe
         for setting in settings:
             recipe = _changed(recipe, setting, self.languages)
-        self.after = decide(self.table, recipe, self.languages)
-        self.recipe = recipe
+        return recipe, decide(self.table, recipe, self.languages)
 
     def effect(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows: documents kept by language before and after, and what the filters now reject."""
@@ -116,6 +125,31 @@ class Tuning:
         return report.read_manifest(output)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What another decision changes in one language: documents and characters kept, before and after."""
+
+    language: str
+    documents: tuple[int, int]
+    characters: tuple[int, int]
+
+
+def changes(table: Table, before: Decisions, after: Decisions) -> list[Change]:
+    """What `after` keeps and `before` kept in each language of a table."""
+    language, codes = table.codes("language")
+    characters = table["characters"].astype(np.int64)
+    found = []
+    for kept in (before.kept, after.kept):
+        documents = np.bincount(language[kept], minlength=len(codes))
+        size = np.bincount(language[kept], characters[kept], len(codes)).astype(np.int64)
+        found.append((documents.tolist(), size.tolist()))
+    (documents_before, size_before), (documents_after, size_after) = found
+    return [
+        Change(code, (documents_before[at], documents_after[at]), (size_before[at], size_after[at]))
+        for at, code in enumerate(codes)
+    ]
+
+
 def open_table(corpus: Path, manifest: dict[str, Any]) -> Table:
     """The measured columns of all documents of a corpus, kept and rejected, in memory.
 
@@ -133,7 +167,7 @@ def open_table(corpus: Path, manifest: dict[str, Any]) -> Table:
     columns = {one["column"] for one in manifest["recipe"]["filters"]}
     names = (
         "cluster", "letters", "language_probability", "diacritics", "placeholders", "key", "bytes", "words",
-        "row",
+        "row", "characters",
     )  # fmt: skip
     return table.keep([*sorted(columns), *names], ("language", "source", "reading", "claimed"))
 

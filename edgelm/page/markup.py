@@ -109,6 +109,7 @@ def table(
     words: Collection[int] = (),
     total: Sequence[object] | None = None,
     name: str | None = None,
+    role: str = "group",
 ) -> Html:
     """A table that scrolls inside itself where it is wider than the page; the first cell of a row heads it.
 
@@ -116,6 +117,7 @@ def table(
         words: the places of columns that hold words rather than numbers.
         total: a last row, set apart.
         name: of the scrolling region, where the caption is markup.
+        role: of that region; `region` makes it a landmark, of which a page should not have many.
     """
 
     def line(cells: Sequence[object]) -> Html:
@@ -143,7 +145,7 @@ def table(
         "div",
         element("table", *inner, class_="wide" if len(header) > WIDE else None),
         class_="scroll",
-        role="group",
+        role=role,
         aria_label=label,
         tabindex="0",
     )

@@ -81,9 +81,10 @@ def test_a_reason_or_language_there_is_not(corpus, arguments, problem):
 
 
 def test_a_row_of_a_later_row_group(corpus, tmp_path):
-    from edgelm.corpus.sample import _row
+    from edgelm.corpus.sample import read_row
 
     table = parquet.read_table(next((corpus / "data" / "zul").glob("train-*")))
     parquet.write_table(table, tmp_path / "x.parquet", row_group_size=7)
+    reader = parquet.ParquetFile(tmp_path / "x.parquet")
     for row in range(len(table)):
-        assert _row(parquet, tmp_path / "x.parquet", row)["id"] == table["id"][row].as_py()
+        assert read_row(reader, row)["id"] == table["id"][row].as_py()
