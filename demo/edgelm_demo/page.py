@@ -6,22 +6,20 @@ from pathlib import Path
 
 import gradio as gr
 
-from edgelm_demo import tasks, write
-from edgelm_demo import compare, words, write
 from edgelm.errors import EdgelmError
-from edgelm_demo import corpus, write
+from edgelm_demo import compare, corpus, tasks, words, write
 from edgelm_demo.context import Context
 from edgelm_demo.corpora import find_corpora
 from edgelm_demo.interface import chooser, follow, text
 from edgelm_demo.models import WAITING, Found, find_models
 
-TABS: dict[str, Callable[[Context], None]] = {"write": write.build, "tasks": tasks.build}
 TABS: dict[str, Callable[[Context], None]] = {
     "write": write.build,
+    "tasks": tasks.build,
     "compare": compare.build,
     "words": words.build,
+    "corpus": corpus.build,
 }
-TABS: dict[str, Callable[[Context], None]] = {"write": write.build, "corpus": corpus.build}
 """In their order; each puts its controls where it is called."""
 
 
