@@ -57,7 +57,9 @@ def locked(folder: Path) -> dict[str, Package]:
                 found[name] = Package(name, entry["version"], entry["resolved"], sum_)
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"is no lock file of npm ({error})", file=path, remedy="install edgelm again") from None
+        raise BadInput(
+            f"is no lock file of npm ({error})", file=path, remedy="install edgelm again"
+        ) from None
 
 
 def wanted(folder: Path) -> dict[str, dict[str, str]]:
@@ -120,9 +122,13 @@ def download(package: Package) -> bytes:
             data: bytes = answer.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # an URLError is an OSError
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise EdgelmError(f"{url}: cannot be fetched ({reason}). Connect this machine, or try later.") from None
+        raise EdgelmError(
+            f"{url}: cannot be fetched ({reason}). Connect this machine, or try later."
+        ) from None
     if base64.b64encode(hashlib.sha512(data).digest()).decode() != package.sha512:
-        raise EdgelmError(f"{url}: is not {package.name} {package.version} as it was locked. Nothing was kept.")
+        raise EdgelmError(
+            f"{url}: is not {package.name} {package.version} as it was locked. Nothing was kept."
+        )
     return data
 
 
