@@ -55,16 +55,14 @@ export class Engine {
   // Write after a prompt; `told` hears of all that is written so far. Returns text, tokens, seconds, ended.
   async write(prompt, {tokens, temperature = 0, grammar, signal, seed}, told = () => {}) {
     const begin = performance.now();
-    const report = {text: '', tokens: 0, first: 0, seconds: 0, ended: 'finished'};
+    const report = {text: '', tokens: 0, seconds: 0, ended: 'finished'};
     try {
       await this.wllama.createCompletion({
         ...this.options(prompt), max_tokens: tokens, temperature, top_p: temperature ? TOP_P : 1,
         seed, grammar, abortSignal: signal, stream: true,
         onData: piece => {
           report.text += piece.choices?.[0]?.text ?? '';
-          report.tokens++;
-          report.seconds = (performance.now() - begin) / 1000;
-          report.first ||= report.seconds;
+          if (!piece.choices?.[0]?.finish_reason) report.tokens++;
           told(report);
         },
       });

@@ -115,8 +115,10 @@ async function classify(engine, task, asked, answer, signal) {
   const ranked = shares(scores).map((share, place) => [share, labels[place]]).sort((one, other) => other[0] - one[0]);
   answer.append(make('ol', {class: 'bars'}, ...ranked.slice(0, MOST_BARS).map(([share, label]) => {
     const percent = `${Math.round(share * 100)} %`;
+    const bar = make('span', {});
+    bar.style.width = `${(100 * share).toFixed(1)}%`;
     return make('li', {}, make('span', {}, words[label]), make('span', {class: 'percent'}, percent),
-      make('meter', {min: 0, max: 1, value: share.toFixed(4), 'aria-hidden': true}));
+      make('span', {class: 'bar', 'aria-hidden': 'true'}, bar));
   })));
 }
 
