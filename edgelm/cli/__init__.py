@@ -40,11 +40,8 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
-for command in (pretrain, finetune, evaluate, quantize):
-    app.command()(command)
-app.command(cls=ExportCommand, epilog="For phones: edgelm export phone --help")(export)
-for command in (bench, run, chat, serve, demo, doctor):
-    app.command()(command)
+for command in (pretrain, finetune, evaluate, quantize, export, bench, run, chat, serve, demo, doctor):
+    app.command(cls=ExportCommand if command is export else None)(command)
 
 
 @app.callback(invoke_without_command=True)

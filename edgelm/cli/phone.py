@@ -1,9 +1,8 @@
 """`edgelm export phone`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -14,14 +13,12 @@ NAME = "phone"
 
 def phone(
     call: typer.Context,
-    model: Annotated[
-        Path, typer.Argument(help="A .gguf file, a folder of edgelm export, or a model directory.")
-    ],
+    model: Annotated[Path, typer.Argument(help="A .gguf file, an export, or a model directory.")],
     output: Output,
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="Tasks it was finetuned for, as in topic,sona; by default what its edgelm.json says."
+            help="Tasks it was finetuned for, as in topic,sona; by default those of its edgelm.json."
         ),
     ] = None,
     title: Annotated[str, typer.Option(help="Name of the model in the app.")] = "",
@@ -54,12 +51,10 @@ def phone(
 class ExportCommand(TyperCommand):
     """`edgelm export`, whose first word may name another command: `edgelm export phone`."""
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
-    ) -> click.Context:
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         if args[:1] == [NAME]:
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            app.command(NAME, context_settings=self.context_settings)(phone)
+            app.command(NAME, context_settings=dict(self.context_settings))(phone)
             command = typer.main.get_command(app)
-            return command.make_context(f"{info_name} {NAME}", args[1:], parent, **extra)  # type: ignore[arg-type]
-        return super().make_context(info_name, args, parent, **extra)  # type: ignore[arg-type]
+            return command.make_context(f"{info_name} {NAME}", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)

@@ -23,6 +23,7 @@ from pathlib import Path
 from edgelm.errors import BadInput, EdgelmError
 
 REGISTRY = "https://registry.npmjs.org/"
+SETTING = "npm_config_registry"
 LARGEST = 1 << 26
 """Bytes of an archive, and of a file in it; wllama's largest has 16 MB."""
 SECONDS = 60
@@ -63,7 +64,7 @@ def locked(folder: Path) -> dict[str, Package]:
 
 
 def wanted(folder: Path) -> dict[str, dict[str, str]]:
-    """By package, the files that are taken out of it and what they are called here: `files` of `package.json`."""
+    """By package, the files to take out of it and their names here: `files` of `package.json`."""
     found = json.loads((folder / "package.json").read_text(encoding="utf-8"))["files"]
     assert isinstance(found, dict)
     return found
@@ -76,12 +77,8 @@ def complete(folder: Path, source: Path) -> bool:
 
 def cache(source: Path) -> Path:
     """Where a user's copy is kept, for the versions that are locked."""
-    if home := os.environ.get("XDG_CACHE_HOME"):
-        place = Path(home)
-    elif sys.platform == "win32" and (home := os.environ.get("LOCALAPPDATA")):
-        place = Path(home)
-    else:
-        place = Path.home() / ".cache"
+    own = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    place = Path(os.environ.get(own) or Path.home() / ".cache")
     lock = (source / "package-lock.json").read_bytes() + (source / "package.json").read_bytes()
     return place / "edgelm" / "npm" / hashlib.sha256(lock).hexdigest()[:16]
 
@@ -134,7 +131,7 @@ def download(package: Package) -> bytes:
 
 def registry() -> str:
     """The registry that npm would ask: `npm_config_registry`, `~/.npmrc`, or npm's own; ends with a slash."""
-    found = os.environ.get("npm_config_registry") or os.environ.get("NPM_CONFIG_REGISTRY") or ""
+    found = next((value for name, value in os.environ.items() if name.lower() == SETTING), "")
     path = Path(os.environ.get("NPM_CONFIG_USERCONFIG") or Path.home() / ".npmrc")
     if not found and path.is_file():
         lines = path.read_text(encoding="utf-8", errors="replace")

@@ -248,7 +248,7 @@ def cut(file: Path, folder: Path, progress: Progress) -> list[dict[str, Any]]:
 
 
 def write_worker(site: Path, template: Path) -> None:
-    """The service worker, told which files the app consists of and a version that follows from their bytes."""
+    """The service worker, told the app's files and a version that follows from their bytes."""
     files = {
         file.relative_to(site).as_posix(): artifacts.digest_path(file)
         for file in sorted(_files(site))
@@ -257,7 +257,7 @@ def write_worker(site: Path, template: Path) -> None:
     text = template.read_text(encoding="utf-8")
     said = {
         "VERSION": artifacts.digest_of(files)[:16],
-        "FILES": [name for name in files if name != "LICENCE"],
+        "FILES": list(files),
     }
     for name, value in said.items():
         marked = f"const {name} = null;"

@@ -1,4 +1,4 @@
-"""The tasks that a model was finetuned for, as the phone app takes them: prompts, labels, and words for them."""
+"""The tasks that a model was finetuned for, as the phone app takes them: prompts, labels and their words."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A server for a folder of static files, to try the phone app with: on this machine, or on its network if asked.
+"""A server for a folder of static files, to try the phone app with: for this machine, or its network if asked.
 
 It hands out the files that are in the folder when it starts and nothing else, part of one where part is asked
 for, with the headers that let a page use several threads.
@@ -31,7 +31,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".bin": "application/octet-stream",
 }
-"""What this machine's own table may lack or have otherwise; without the right one a browser runs no module."""
+"""What this machine's table may have otherwise; without the right one a browser runs no module."""
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -163,7 +163,7 @@ def network_address(host: str) -> str:
 
 
 def announce(host: str, port: int, say: Callable[[str], object] = print) -> None:
-    """Say where the app is; beyond this machine with a QR code, and with what http keeps a phone from doing."""
+    """Say where the app is; beyond this machine with a QR code, and what a phone cannot do there."""
     if is_local(host):
         say(f"http://{host}:{port}/ (this machine only; Ctrl-C ends it)")
         return
@@ -176,8 +176,8 @@ def announce(host: str, port: int, say: Callable[[str], object] = print) -> None
     except MissingExtra as error:
         say(str(error))
     say(
-        "Browsers keep an app for flight mode only from https or from the phone itself: host the folder at an "
-        f"https address, or connect the phone with a cable, run: adb reverse tcp:{port} tcp:{port} "
+        "Browsers keep an app for flight mode only from https or from the phone itself: host the folder at "
+        f"an https address, or connect the phone with a cable, run: adb reverse tcp:{port} tcp:{port} "
         f"and open http://localhost:{port}/ on it."
     )
 
