@@ -1,4 +1,4 @@
-"""A server for a folder of static files, to try the phone app with: for this machine, or its network if asked.
+"""A server for static files, to try the phone app with: for this machine, or its network if asked.
 
 It hands out the files that are in the folder when it starts and nothing else, part of one where part is asked
 for, with the headers that let a page use several threads.
