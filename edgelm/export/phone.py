@@ -126,9 +126,8 @@ def export_phone(
                 shutil.copyfile(own, partial / own.name)
         for name_, size in ICONS.items():
             (partial / name_).write_bytes(png(size))
-        about = describe(file, title)
+        about = describe(file, title, knows)
         about["parts"] = cut(file, partial / "model", progress)
-        about["tasks"] = knows
         shutil.rmtree(partial / ".scratch", ignore_errors=True)
         site = {
             "edgelm": __version__,
@@ -166,16 +165,16 @@ def _exported(model: Path, partial: Path, progress: Progress) -> Path:
     return named
 
 
-def describe(file: Path, title: str = "") -> dict[str, Any]:
+def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """What the app needs to know of a model to build the prompts that edgelm's runtime builds.
 
     Special tokens are written out as text, which llama.cpp reads back as these tokens. What it puts before
     every text by itself (`adds_bos`) is left out.
 
     Returns:
-        `title`, `bytes`, `context`, `threads` (most that are of use), `memory` (bytes), `composes` (NFC),
+        `title`, `bytes`, `context`, `memory` (bytes), `composes` (NFC),
         `opening` (of a text in no language), `languages` (code to name, tag and prompt), `chat` (what stands
-        before and after a message, or None).
+        before and after a message, or None), `end` (the token that ends an answer), `tasks` (none without a chat format; with the `tokens` of words).
     """
     values = read_header(file).values
     model = load(file, threads=1)
@@ -199,6 +198,9 @@ def describe(file: Path, title: str = "") -> dict[str, Any]:
                 before = before[1:]
             chat = ["".join(map(model.token_name, ids)) for ids in (before, after)]
         context = min(model.context, CONTEXT)
+        for one in tasks:
+            words = {word for own in one.get("words", {}).values() for word in own.values()}
+            one["tokens"] = {word: model.tokenize(word) for word in sorted(words)}
         return {
             "title": title or _name(values, file),
             "bytes": file.stat().st_size,
@@ -208,6 +210,8 @@ def describe(file: Path, title: str = "") -> dict[str, Any]:
             "opening": "" if model.adds_bos else bos,
             "languages": languages,
             "chat": chat,
+            "end": model.end,
+            "tasks": list(tasks) if chat else [],
         }
     finally:
         model.close()

@@ -5,6 +5,9 @@ import {Wllama, LoggerWithoutDebug} from './wllama/wllama.js';
 const TOP_P = 0.95;
 const LARGE = 60e6;  // bytes: below, waking a second thread for every matrix costs more than it brings
 const THREADS = 4;  // the large cores of most phones; more wait for the slowest
+// Whole characters: a small model may write a byte that begins one and no other after it, and wllama ends
+// with an error when it is to hand on such a text.
+const CHARACTERS = 'root ::= .*';
 const UNKNOWN = -30;  // nats, of a token that llama.cpp says nothing of
 const quiet = {...LoggerWithoutDebug, log() {}, warn() {}, error: (...said) => console.warn(...said)};
 
@@ -26,7 +29,9 @@ export class Engine {
   constructor(model) { this.model = model; }
 
   async open(blob) {
-    this.wllama = new Wllama({default: at('wllama.wasm')}, {suppressNativeLog: true, logger: quiet});
+    // its own storage is not used, and would refuse an address without https
+    const options = {suppressNativeLog: true, logger: quiet, cacheManager: {}, modelManager: {}};
+    this.wllama = new Wllama({default: at('wllama.wasm')}, options);
     const compat = needsCompat();
     this.wllama.setCompat(compat ? {worker: at('compat.js'), wasm: at('compat.wasm')} : null, 'firefox_safari');
     const threads = this.model.bytes < LARGE ? 1 : Math.min(THREADS, navigator.hardwareConcurrency || 1);
@@ -53,7 +58,7 @@ export class Engine {
   }
 
   // Write after a prompt; `told` hears of all that is written so far. Returns text, tokens, seconds, ended.
-  async write(prompt, {tokens, temperature = 0, grammar, signal, seed}, told = () => {}) {
+  async write(prompt, {tokens, temperature = 0, grammar = CHARACTERS, signal, seed}, told = () => {}) {
     const begin = performance.now();
     const report = {text: '', tokens: 0, seconds: 0, ended: 'finished'};
     try {
@@ -74,15 +79,18 @@ export class Engine {
     return report;
   }
 
-  // Log-likelihood in nats of each answer, its end included, after one prompt.
+  // Log-likelihood in nats of each answer, its end included, after one prompt. Answers are lists of tokens, as
+  // the tokenizer cuts them: of a text, llama.cpp's grammars would take another cut where that is likelier.
   async score(prompt, answers, signal) {
+    const ends = this.wllama.getLoadedContextInfo().list_tokens_eog;
+    const others = ends.filter(one => one !== this.model.end).map(one => [one, false]);  // what ends no answer
     const found = [];
-    for (const answer of answers) {
+    for (const tokens of answers) {
       let said;
       try {
         said = await this.wllama.createCompletion({
-          ...this.options(prompt), max_tokens: 64, temperature: 0, grammar: `root ::= ${literal(answer)}`,
-          logprobs: 1, n_probs: 1, abortSignal: signal,
+          ...this.options(prompt), max_tokens: 64, temperature: 0, grammar: `root ::= ${tokens.map(one => `<[${one}]>`).join(' ')}`,
+          logprobs: 1, n_probs: 1, logit_bias: others, abortSignal: signal,
         });
       } catch (error) {
         throw understood(error);

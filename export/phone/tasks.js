@@ -111,7 +111,8 @@ const prompt = (engine, task, {code, values}, own = {}) =>
 
 async function classify(engine, task, asked, answer, signal) {
   const words = task.words[asked.code], labels = Object.keys(words);
-  const scores = await engine.score(prompt(engine, task, asked, {labels: Object.values(words).join(', ')}), Object.values(words), signal);
+  const said = prompt(engine, task, asked, {labels: Object.values(words).join(', ')});
+  const scores = await engine.score(said, labels.map(label => task.tokens[words[label]]), signal);
   const ranked = shares(scores).map((share, place) => [share, labels[place]]).sort((one, other) => other[0] - one[0]);
   answer.append(make('ol', {class: 'bars'}, ...ranked.slice(0, MOST_BARS).map(([share, label]) => {
     const percent = `${Math.round(share * 100)} %`;

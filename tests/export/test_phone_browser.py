@@ -12,7 +12,6 @@ import pytest
 from edgelm.errors import EdgelmError
 from edgelm.evaluate.predict import answer_scores
 from edgelm.export import phone, site_server
-from edgelm.export.gguf import write_gguf
 from edgelm.export.site_server import Handler, SiteServer
 from edgelm.runtime import load
 
@@ -57,23 +56,16 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def gguf(model_dir, tmp_path_factory):
-    pytest.importorskip("gguf", reason="GGUF files are written with the gguf package")
-    path = tmp_path_factory.mktemp("gguf") / "model-Q8_0.gguf"
-    write_gguf(model_dir, path, "Q8_0")
-    return path
-
-
-@pytest.fixture(scope="module")
-def site(gguf):
+def site(tiny_gguf, tmp_path_factory):
     try:
         phone.find_wllama(fetch=True)
     except EdgelmError as error:
         pytest.skip(f"no wllama here, and none to be had: {error}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phone, "PART", 500_000)
-        phone.export_phone(gguf, gguf.parent / "site", tasks=["topic", "masakhaner", "t2x", "sona"])
-    return gguf.parent / "site"
+        patch.setattr(phone, "PART", 300_000)
+        folder = tmp_path_factory.mktemp("phone") / "site"
+        phone.export_phone(tiny_gguf, folder, tasks=["topic", "masakhaner", "t2x", "sona"])
+    return folder
 
 
 @contextmanager
@@ -147,20 +139,19 @@ def test_writes_and_writes_again_without_a_network(site, visit):
     page.locator("#tab-tasks").click()
     page.locator("#task-text").fill("Abantwana bafunda esikoleni")
     page.locator("#act").click()
-    assert page.locator(".bars li").count() or page.locator(".bars").wait_for() is None
+    page.locator(".bars li").first.wait_for()
+    assert page.locator(".bars li").count() == 5
 
 
-def test_says_what_edgelm_says(site, gguf, visit):
-    words = ["health", "food", "school"]
+def test_says_what_edgelm_says(site, tiny_gguf, visit):
+    words, model = ["health", "food", "school", "travel"], load(tiny_gguf)
     with served(site) as server:
-        found = visit(server).evaluate(ASK, [TEXT, "zul", words])
-    model = load(gguf)
+        found = visit(server).evaluate(ASK, [TEXT, "zul", [model.tokenize(word) for word in words]])
     expected = "".join(model.generate(TEXT, language="zul", temperature=0, max_tokens=16))
     ((scores, _),) = answer_scores(model, [TEXT], [words])
     assert found["text"][:12] == expected[:12] != ""
     assert 0 < found["tokens"] <= 16
-    np.testing.assert_allclose(found["scores"], scores, atol=0.5)
-    assert np.argmax(found["scores"]) == scores.argmax()
+    np.testing.assert_allclose(found["scores"], scores, atol=0.05)
 
 
 class Cutting(Handler):
@@ -173,7 +164,7 @@ class Cutting(Handler):
             self.asked.append((self.path.split("/")[-1][:4], self.headers.get("Range")))
             if "/0001-" in self.path and type(self).cuts:
                 type(self).cuts -= 1
-                self.wfile = Short(self.wfile, 150_000)
+                self.wfile = Short(self.wfile, 100_000)
         super()._answer(body)
 
 
@@ -201,7 +192,7 @@ def test_a_broken_download_goes_on_where_it_broke(site, visit):
     assert first is None
     starts = [int(where.removeprefix("bytes=").removesuffix("-")) for where in others]
     assert len(starts) == 2
-    assert 0 < starts[0] < starts[1] < 500_000
+    assert 0 < starts[0] < starts[1] < 300_000
     parts = [part for part, _ in Cutting.asked if part != "0001"]
     assert sorted(set(parts)) == sorted(parts)  # none of the others was asked for twice
 
@@ -211,7 +202,7 @@ def test_a_download_that_was_left_goes_on_at_the_next_visit(site, visit):
     with served(site, Cutting) as server:
         page = visit(server, calm=False)
         page.get_by_role("button", name="Download the model").click()
-        page.locator("#state", has_text="Downloading, 0.6").wait_for()
+        page.locator("#state", has_text="Downloading, 0.4").wait_for()
         page.get_by_role("button", name="Pause").click()
         page.locator("#state", has_text="Paused at").wait_for()
         Cutting.cuts = 0
@@ -249,7 +240,10 @@ def test_a_damaged_part_is_refused(site, visit, tmp_path):
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        (LITTLE_MEMORY, r"needs about \d+ MB of memory, and this phone can give about 125 MB\. Take a smaller"),
+        (
+            LITTLE_MEMORY,
+            r"needs about \d+ MB of memory, and this phone can give about 125 MB\. Take a smaller",
+        ),
         (LITTLE_STORAGE, r"needs \d\.\d MB of storage, and this browser has 0\.1 MB left"),
     ],
     ids=["memory", "storage"],
