@@ -36,6 +36,7 @@ KINDS = ("Q4_K_M", "Q8_0")
 """What is taken of an export that holds several files."""
 BUILT_FOR = "gguf:Q8_0"
 """What a model directory is exported to first."""
+NARROW = (b"\xe0", b"\xed", b"\xf0", b"\xf4")
 COMMAND = "export phone"
 ICONS = {"icon-192.png": 192, "icon-512.png": 512, "apple-touch-icon.png": 180}
 NOT_OF_THE_SITE = ("package.json", "package-lock.json", "texts.yaml", "node_modules", "wllama")
@@ -174,7 +175,7 @@ def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) 
     Returns:
         `title`, `bytes`, `context`, `memory` (bytes), `composes` (NFC),
         `opening` (of a text in no language), `languages` (code to name, tag and prompt), `chat` (what stands
-        before and after a message, or None), `end` (the token that ends an answer), `tasks` (none without a chat format; with the `tokens` of words).
+        before and after a message, or None), `end` (the token that ends an answer), `unfinished`, `tasks` (none without a chat format; with the `tokens` of words).
     """
     values = read_header(file).values
     model = load(file, threads=1)
@@ -211,10 +212,21 @@ def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) 
             "languages": languages,
             "chat": chat,
             "end": model.end,
+            "unfinished": unfinished(model),
             "tasks": list(tasks) if chat else [],
         }
     finally:
         model.close()
+
+
+def unfinished(model: LlamaCppModel) -> list[int]:
+    """Tokens that end in the first byte of a character whose second byte is not free.
+
+    A model that has learnt little may go on with a wrong one. wllama cannot hand on text that is no UTF-8; its
+    grammars keep all other such text away. Emoji and scripts of Asia begin with these bytes, where the
+    tokenizer has no longer tokens for them.
+    """
+    return [one for one in range(model.vocab_size) if model.token_bytes(one)[-1:] in NARROW]
 
 
 def cache_bytes(values: dict[str, Any], context: int) -> int:

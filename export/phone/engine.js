@@ -7,7 +7,7 @@ const LARGE = 60e6;  // bytes: below, waking a second thread for every matrix co
 const THREADS = 4;  // the large cores of most phones; more wait for the slowest
 // Whole characters: a small model may write a byte that begins one and no other after it, and wllama ends
 // with an error when it is to hand on such a text.
-const CHARACTERS = 'root ::= .*';
+const CHARACTERS = 'root ::= [\\x01-\\uD7FF\\uE000-\\U0010FFFF]*';
 const UNKNOWN = -30;  // nats, of a token that llama.cpp says nothing of
 const quiet = {...LoggerWithoutDebug, log() {}, warn() {}, error: (...said) => console.warn(...said)};
 
@@ -64,6 +64,7 @@ export class Engine {
     try {
       await this.wllama.createCompletion({
         ...this.options(prompt), max_tokens: tokens, temperature, top_p: temperature ? TOP_P : 1,
+        logit_bias: this.model.unfinished.map(one => [one, false]),
         seed, grammar, abortSignal: signal, stream: true,
         onData: piece => {
           report.text += piece.choices?.[0]?.text ?? '';
