@@ -173,9 +173,10 @@ def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) 
     every text by itself (`adds_bos`) is left out.
 
     Returns:
-        `title`, `bytes`, `context`, `memory` (bytes), `composes` (NFC),
-        `opening` (of a text in no language), `languages` (code to name, tag and prompt), `chat` (what stands
-        before and after a message, or None), `end` (the token that ends an answer), `unfinished`, `tasks` (none without a chat format; with the `tokens` of words).
+        `title`, `bytes`, `context`, `memory` (bytes), `composes` (NFC), `opening` (of a text in no language),
+        `languages` (code to name, tag and prompt), `chat` (what stands before and after a message, or None),
+        `end` (the token that ends an answer), `unfinished`, and `tasks` (none without a chat format; with the
+        `tokens` of their words).
     """
     values = read_header(file).values
     model = load(file, threads=1)

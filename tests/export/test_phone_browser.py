@@ -1,8 +1,10 @@
 """The phone app in Chromium with a phone's profile: it loads a model, writes, and does so again without a network."""
 
 import json
+import re
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -176,6 +178,7 @@ class Short:
         self.room -= len(data)
         if self.room < 0:
             self.file.flush()
+            time.sleep(0.3)  # or the page would lose what it has not read yet
             raise ConnectionResetError
         return self.file.write(data)
 
@@ -249,8 +252,6 @@ def test_a_damaged_part_is_refused(site, visit, tmp_path):
     ids=["memory", "storage"],
 )
 def test_a_phone_that_is_too_small_is_told_so(site, visit, script, said):
-    import re
-
     with served(site, Cutting) as server:
         Cutting.cuts, Cutting.asked = 0, []
         page = visit(server, script)
