@@ -223,9 +223,9 @@ def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) 
 def unfinished(model: LlamaCppModel) -> list[int]:
     """Tokens that end in the first byte of a character whose second byte is not free.
 
-    A model that has learnt little may go on with a wrong one. wllama cannot hand on text that is no UTF-8; its
-    grammars keep all other such text away. Emoji and scripts of Asia begin with these bytes, where the
-    tokenizer has no longer tokens for them.
+    A model that has learnt little may go on with a wrong one. wllama cannot hand on text that is no UTF-8,
+    and its grammars keep all of it away but this. Emoji and some scripts of Asia begin with these bytes,
+    where the tokenizer has no longer tokens for them.
     """
     return [one for one in range(model.vocab_size) if model.token_bytes(one)[-1:] in NARROW]
 

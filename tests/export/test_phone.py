@@ -80,7 +80,7 @@ def test_the_worker_changes_with_the_app(site, tmp_path):
 
 
 def test_prompts_are_the_runtimes(site, tiny_gguf):
-    """Special tokens written as text, which llama.cpp puts BOS before, are the ids that edgelm starts from."""
+    """Special tokens written as text, with the BOS that llama.cpp puts before it, are edgelm's own ids."""
     about, model = read(site)["model"], load(tiny_gguf)
     text = "Namhlanje ekuseni"
 
@@ -148,7 +148,7 @@ def test_a_model_directory_is_exported_first(wllama, model_dir, tmp_path):
     about = phone.export_phone(model_dir, tmp_path / "site", title="Mine")
     assert about["title"] == "Mine"
     assert about["bytes"] < 0.4 * (model_dir / "model.safetensors").stat().st_size  # 8 of 32 bits, and names
-    assert not [file for file in (tmp_path / "site").rglob("*.gguf")]
+    assert not list((tmp_path / "site").rglob("*.gguf"))
 
 
 def test_without_wllama_one_sentence_says_what_to_do(tmp_path, monkeypatch, capsys, tiny_gguf):

@@ -1,4 +1,4 @@
-"""The phone app in Chromium with a phone's profile: it loads a model, writes, and does so again without a network."""
+"""The phone app in Chromium with a phone's profile: it writes, and does so again without a network."""
 
 import json
 import re
@@ -119,9 +119,13 @@ def get_ready(page):
 
 
 def write(page):
-    page.locator("#act").click()
-    page.locator("#status", has_text="a second").wait_for()
-    return page.locator("#written b").inner_text()
+    """Of random weights one text in a hundred is empty."""
+    for _ in range(3):
+        page.locator("#act").click()
+        page.locator("#status", has_text=re.compile("a second|nothing to add")).wait_for()
+        if found := page.locator("#written b").inner_text():
+            return found
+    return ""
 
 
 def test_writes_and_writes_again_without_a_network(site, visit):
