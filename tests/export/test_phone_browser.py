@@ -41,7 +41,8 @@ ASK = """async ([text, code, words]) => {
     await engine.open(await download(model.parts, () => {}));
     const written = await engine.write(engine.continuing(text, code), {tokens: 16});
     const scores = await engine.score(engine.answering(text), words);
-    return {text: written.text, tokens: written.tokens, scores};
+    const after = await engine.score(engine.continuing(text, code), words);
+    return {text: written.text, tokens: written.tokens, scores, after};
 }"""
 
 
@@ -157,7 +158,10 @@ def test_says_what_edgelm_says(site, tiny_gguf, visit):
     ((scores, _),) = answer_scores(model, [TEXT], [words])
     assert found["text"][:12] == expected[:12] != ""
     assert 0 < found["tokens"] <= 16
-    np.testing.assert_allclose(found["scores"], scores, atol=0.05)
+    np.testing.assert_allclose(found["scores"], scores, atol=0.003)
+    choices = [[*model.tokenize(word), model.end] for word in words]
+    after = model.score_choices(model.prompt(TEXT, "zul"), choices)
+    np.testing.assert_allclose(found["after"], after, atol=0.003)
 
 
 class Cutting(Handler):
@@ -270,10 +274,13 @@ def test_one_thread_without_the_headers_and_an_older_browser(site, visit, monkey
     """wllama's other build, too, which browsers without suspended calls need."""
     monkeypatch.setattr(site_server, "HEADERS", {"Cache-Control": "no-cache"})
     with served(site) as server:
-        page = visit(server, OLDER)
+        page, asked = visit(server, OLDER), []
+        page.context.on("request", lambda one: asked.append(one.url.split("/")[-1]))
         assert page.evaluate("crossOriginIsolated") is False
         get_ready(page)
         assert page.locator("body[data-threads='1']").count()
+        assert "compat.js" in asked
+        assert "wllama.wasm" not in asked
         assert write(page)
 
 
