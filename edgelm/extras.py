@@ -28,6 +28,7 @@ EXTRAS = {
     "serve": (("starlette", "uvicorn"), "serve a model over HTTP"),
     "bench": (("matplotlib",), "draw the plot of a benchmark as a picture"),
     "demo": (("gradio",), "the demo page in a browser"),
+    "phone": (("segno",), "show a QR code for the phone app"),
 }
 
 

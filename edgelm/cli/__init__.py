@@ -18,6 +18,7 @@ from edgelm.cli.doctor import doctor
 from edgelm.cli.evaluate import evaluate
 from edgelm.cli.export import export
 from edgelm.cli.finetune import finetune
+from edgelm.cli.phone import ExportCommand
 from edgelm.cli.pretrain import pretrain
 from edgelm.cli.quantize import quantize
 from edgelm.cli.quickstart import quickstart
@@ -40,7 +41,7 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tasks, name="tasks")
 for command in (pretrain, finetune, evaluate, quantize, export, bench, run, chat, serve, demo, doctor):
-    app.command()(command)
+    app.command(cls=ExportCommand if command is export else None)(command)
 
 
 @app.callback(invoke_without_command=True)

@@ -47,7 +47,10 @@ def export(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write GGUF and ONNX files, each verified against the model it came from."""
+    """Write GGUF and ONNX files, each verified against the model it came from.
+
+    An app for phones: edgelm export phone --help
+    """
     from edgelm.errors import BadInput
     from edgelm.export.target import load_target
     from edgelm.extras import require
