@@ -1,7 +1,6 @@
 """The tab Compare: one text to continue, several files, and what each makes of it beside what it costs."""
 
 import importlib
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +20,10 @@ from edgelm.runtime import Generation, LanguageModel
 from edgelm.runtime.graph_file import find_graph
 from edgelm.tokenizer.texts import sample_texts
 from edgelm_demo.compare_view import cards, chart
-from edgelm_demo.context import QUIET, TURNS, Context, note, problem
-from edgelm_demo.interface import say, text, texts
+from edgelm_demo.context import QUIET, Context, note, problem
+from edgelm_demo.interface import say, text
 from edgelm_demo.models import RUNS_WITH, Found
+from edgelm_demo.turns import Stops, busy, stoppable
 
 FEWEST, MOST = 2, 4  # files at once
 MAX_CHARACTERS = 4000
@@ -31,7 +31,6 @@ MAX_LENGTH = 200
 INTERVAL = 0.1  # seconds between two updates of the page
 SAMPLE_BYTES = 4000  # of text that a file is judged by: a second for a small one
 STYLES = {"careful": 0.3, "balanced": 0.7, "playful": 1.0}
-FREE = "() => [true, false].map(interactive => ({__type__: 'update', interactive}))"  # Compare and Stop
 FIRST_LANGUAGE = "zul"
 
 Measured = dict[str, dict[str, dict[str, Any]]]
@@ -65,13 +64,9 @@ class Comparing:
 
     def __init__(self, context: Context):
         self.context = context
-        self.stopped: dict[str | None, threading.Event] = {}
+        self.stops = Stops()
         self.before: dict[Path, int] = {}  # bytes of memory when a file was opened
         self.memory: dict[Path, int] = {}  # bytes that the program grew by until it had written
-
-    def stop(self, request: gr.Request) -> None:
-        if event := self.stopped.get(request.session_hash):
-            event.set()
 
     def compare(
         self,
@@ -86,28 +81,26 @@ class Comparing:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Stream the cards, the status line and the chart; each press of the button draws other texts."""
-        stopped = self.stopped[request.session_hash] = threading.Event()
-        busy = (gr.update(interactive=False), gr.update(interactive=True), presses + 1)
+        turned = (*busy(), presses + 1)
         try:
             check(names, given, locale)
             files = sorted((self.context.models[name] for name in names), key=lambda one: -one.size)
             runs = [Run(one) for one in files]
             asked: dict[str, Any] = {"max_tokens": int(length), "temperature": STYLES[style], "seed": presses}
-            for number, run in enumerate(runs, start=1):
-                state = note(say(locale, "compare.file_number", number=number, count=len(runs)))
-                for _ in self.work(run, given, code, asked, stopped, measured, locale):
-                    yield cards(runs, code, locale), state, gr.update(), *busy, measured
-                yield cards(runs, code, locale), state, chart(measured, code, locale), *busy, measured
-                if stopped.is_set():
-                    for other in runs[number:]:
-                        other.state = "stopped"
-                    break
-            end = note(say(locale, "write.stopped" if stopped.is_set() else "write.finished"))
-            yield cards(runs, code, locale), end, chart(measured, code, locale), *busy, measured
+            with self.stops.watch(request) as stopped:
+                for number, run in enumerate(runs, start=1):
+                    state = note(say(locale, "compare.file_number", number=number, count=len(runs)))
+                    for _ in self.work(run, given, code, asked, stopped, measured, locale):
+                        yield cards(runs, code, locale), state, gr.update(), *turned, measured
+                    yield cards(runs, code, locale), state, chart(measured, code, locale), *turned, measured
+                    if stopped.is_set():
+                        for other in runs[number:]:
+                            other.state = "stopped"
+                        break
+                end = note(say(locale, "write.stopped" if stopped.is_set() else "write.finished"))
+            yield cards(runs, code, locale), end, chart(measured, code, locale), *turned, measured
         except Exception as error:
-            yield gr.update(), problem(error, locale), gr.update(), *busy, measured
-        finally:
-            self.stopped.pop(request.session_hash, None)
+            yield gr.update(), problem(error, locale), gr.update(), *turned, measured
 
     def work(
         self,
@@ -269,20 +262,16 @@ def build(context: Context) -> None:
     told = gr.HTML(elem_id="compared", elem_classes="compare")
     plotted = gr.HTML(elem_id="compare-chart", elem_classes="compare")
     locale = context.locale
-    pressed = [start.click, given.submit]
-    waiting = json.dumps({code: note(say(code, "write.waiting")) for code in texts()})
-    gr.on(pressed, None, locale, status, js=f"code => ({waiting})[code]", **QUIET)
-    worker = gr.on(
-        pressed,
+    stoppable(
+        [start.click, given.submit],
         comparing.compare,
         [models, language, given, style, length, presses, measured, locale],
         [told, status, plotted, start, stop, presses, measured],
-        **TURNS,
+        buttons=(start, stop),
+        status=status,
+        locale=locale,
+        stops=comparing.stops,
     )
-    # Only now: a press before Gradio has ended the last event would be lost.
-    worker.then(None, None, [start, stop], js=FREE, **QUIET)
-    worker.failure(None, None, status, js="() => ``", **QUIET)  # the queue is full, as Gradio says
-    stop.click(comparing.stop, queue=False, **QUIET)
     language.input(opening, [language, given], given, queue=False, **QUIET)
     shown = [measured, language, locale]
     language.input(chart, shown, plotted, queue=False, **QUIET)

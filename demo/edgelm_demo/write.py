@@ -1,8 +1,6 @@
 """The tab Write: begin a sentence and watch a model go on."""
 
 import html
-import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +12,14 @@ from edgelm.errors import BadInput
 from edgelm.languages import load_languages
 from edgelm.runtime import Generation
 from edgelm_demo.context import QUIET, TURNS, Context, note, problem
-from edgelm_demo.interface import FIRST, say, text, texts
+from edgelm_demo.interface import FIRST, say, text
+from edgelm_demo.turns import Stops, busy, stoppable
 
 MAX_CHARACTERS = 4000
 MAX_LENGTH = 400
 INTERVAL = 0.05  # seconds between two updates of the page: a small model writes faster than anyone reads
 STYLES = {"careful": 0.3, "balanced": 0.7, "playful": 1.0}
 CONTINUE, ANSWER = "continue", "answer"
-FREE = "() => [true, false].map(interactive => ({__type__: 'update', interactive}))"  # Write and Stop
 ANY = ""
 
 
@@ -31,7 +29,7 @@ class Writing:
     def __init__(self, context: Context):
         self.context = context
         self.languages: dict[str, list[tuple[str, str]]] = {}  # of each model, as (autonym, code)
-        self.stopped: dict[str | None, threading.Event] = {}
+        self.stops = Stops()
 
     def choose_model(self, name: str, code: str, locale: str) -> tuple[Any, Any]:
         """The languages of a model; the status line is left alone: a reader may be faster than the load."""
@@ -55,10 +53,6 @@ class Writing:
         free = not typed.strip() or typed in openings.values()
         return openings[code] if free and code in openings else gr.update()
 
-    def stop(self, request: gr.Request) -> None:
-        if event := self.stopped.get(request.session_hash):
-            event.set()
-
     def write(
         self,
         name: str,
@@ -72,31 +66,33 @@ class Writing:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Stream the text and the status line; each press of the button draws another text."""
-        stopped = self.stopped[request.session_hash] = threading.Event()
-        busy = (gr.update(interactive=False), gr.update(interactive=True), presses + 1)
-        found, written, shown, report = self.context.models[name], "", 0.0, Generation()
-        yield paper(""), note(say(locale, "write.opening")), *busy
+        found, report = self.context.models[name], Generation()
+        turned = (*busy(), presses + 1)
         try:
-            if len(given) > MAX_CHARACTERS:
-                raise BadInput(say(locale, "write.too_long", count=len(given), most=MAX_CHARACTERS))
-            with self.context.shelf.borrow(found.path) as model:
-                options: dict[str, Any] = {"language": code or None, "chat": task == ANSWER, "seed": presses}
-                options |= {"max_tokens": int(length), "temperature": STYLES[style], "report": report}
-                for piece in model.generate(given, **options):
-                    written += piece
-                    if stopped.is_set():
-                        break
-                    if time.monotonic() - shown > INTERVAL:
-                        shown = time.monotonic()
-                        state = figures(locale, "write.writing", report)
-                        yield paper(written, given, code, task), note(state), *busy
-            end = "stopped" if stopped.is_set() else "finished" if written else "nothing"
-            state = figures(locale, f"write.{end}", report)
-            yield paper(written, given, code, task), note(state), *busy
+            with self.stops.watch(request) as stopped:
+                yield paper(""), note(say(locale, "write.opening")), *turned
+                if len(given) > MAX_CHARACTERS:
+                    raise BadInput(say(locale, "write.too_long", count=len(given), most=MAX_CHARACTERS))
+                with self.context.shelf.borrow(found.path) as model:
+                    options: dict[str, Any] = {
+                        "language": code or None,
+                        "chat": task == ANSWER,
+                        "seed": presses,
+                    }
+                    options |= {"max_tokens": int(length), "temperature": STYLES[style], "report": report}
+                    written, shown = "", 0.0
+                    for piece in model.generate(given, **options):
+                        written += piece
+                        if stopped.is_set():
+                            break
+                        if time.monotonic() - shown > INTERVAL:
+                            shown = time.monotonic()
+                            state = figures(locale, "write.writing", report)
+                            yield paper(written, given, code, task), note(state), *turned
+                    end = "stopped" if stopped.is_set() else "finished" if written else "nothing"
+            yield paper(written, given, code, task), note(figures(locale, f"write.{end}", report)), *turned
         except Exception as error:
-            yield gr.update(), problem(error, locale, found), *busy
-        finally:
-            self.stopped.pop(request.session_hash, None)
+            yield gr.update(), problem(error, locale, found), *turned
 
 
 def paper(written: str, given: str = "", code: str = "", task: str = CONTINUE) -> str:
@@ -167,20 +163,16 @@ def build(context: Context) -> None:
                 8, MAX_LENGTH, value=96, step=8, precision=0, label=text("write.longest"), buttons=[]
             )
     locale = context.locale
-    pressed = [write.click, given.submit]
-    waiting = json.dumps({code: note(say(code, "write.waiting")) for code in texts()})
-    gr.on(pressed, None, locale, status, js=f"code => ({waiting})[code]", **QUIET)
-    writer = gr.on(
-        pressed,
+    stoppable(
+        [write.click, given.submit],
         writing.write,
         [model, language, given, task, style, length, presses, locale],
         [written, status, write, stop, presses],
-        **TURNS,
+        buttons=(write, stop),
+        status=status,
+        locale=locale,
+        stops=writing.stops,
     )
-    # Only now: a press before Gradio has ended the last event would be lost.
-    writer.then(None, None, [write, stop], js=FREE, **QUIET)
-    writer.failure(None, None, status, js="() => ``", **QUIET)  # the queue is full, as Gradio says
-    stop.click(writing.stop, queue=False, **QUIET)
     language.input(writing.choose_language, [language, given], given, queue=False, **QUIET)
     model.input(None, None, status, js="() => ``", **QUIET)
     languages: tuple[Any, ...] = (writing.choose_model, [model, language, locale], [language, status])
