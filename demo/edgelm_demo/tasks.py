@@ -33,6 +33,7 @@ from edgelm_demo.offers import (
 )
 from edgelm_demo.write import FREE, INTERVAL, MAX_CHARACTERS, figures
 
+AT_ONCE: dict[str, Any] = {"queue": False, **QUIET}
 TRIPLES = "triples"
 TITLE = 64  # characters of an example that its button shows
 LANGUAGE = """(kind, code) => {
@@ -170,8 +171,7 @@ def build(context: Context) -> None:
     code = offers[0].languages[0] if offers else None
     languages = [(language_name(one), one) for one in offers[0].languages] if offers else []
     locale = context.locale
-    # What the reader chose, apart from `language`: a dropdown tells of a choice twice, the second time with a
-    # language that the first has taken out of it.
+    # What the reader chose, apart from `language`, which may no longer offer it when the next event begins.
     spoken = gr.State()
     with gr.Column(elem_classes="tasks"):
         choices = [(text(f"tasks.kinds.{one}"), one) for one in tasks.kinds()]
@@ -224,11 +224,11 @@ def build(context: Context) -> None:
     asked = gr.on(pressed, tasks.ask, [model, language, given, locale], [result, status, go, stop], **TURNS)
     asked.then(None, None, [go, stop], js=FREE, **QUIET)  # only now, as in Write
     asked.failure(None, None, status, js="() => ``", **QUIET)
-    stop.click(tasks.stop, queue=False, **QUIET)
-    kind.input(*kind_chosen, queue=False, **QUIET)
-    model.input(tasks.choose_model, [model, spoken, locale], [language, stop, *samples], queue=False, **QUIET)
-    language.input(tasks.speak, [model, language], [spoken, *samples], queue=False, **QUIET)
-    gr.on([kind.input, model.input], None, None, [result, status], js="() => [``, ``]", **QUIET)
+    stop.click(tasks.stop, **AT_ONCE)
+    kind.select(*kind_chosen, **AT_ONCE)
+    model.select(tasks.choose_model, [model, spoken, locale], [language, stop, *samples], **AT_ONCE)
+    language.select(tasks.speak, [model, language], [spoken, *samples], **AT_ONCE)
+    gr.on([kind.select, model.select], None, None, [result, status], js="() => [``, ``]", **QUIET)
     tags = json.dumps({one.code: one.bcp47 for one in load_languages().values()})
     gr.on(
         [language.change, given.change, given.focus],
@@ -240,8 +240,8 @@ def build(context: Context) -> None:
     )
     for number, sample in enumerate(samples):
         given_by = _giver(tasks, number)
-        sample.click(given_by, [model, language], given, queue=False, **QUIET)
-    context.when_translated(*kind_chosen, queue=False, **QUIET)
+        sample.click(given_by, [model, language], given, **AT_ONCE)
+    context.when_translated(*kind_chosen, **AT_ONCE)
 
 
 def _giver(tasks: Tasks, number: int) -> Any:
