@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -60,27 +61,30 @@ class Tasks:
     def first_kind(self) -> str:
         return next((kind for kind in self.kinds() if self.of_kind(kind)), self.kinds()[0])
 
-    def choose_kind(self, kind: str, code: str | None, locale: str) -> tuple[Any, ...]:
-        """Models that do it, or how to make one; then as `choose_model`."""
+    def choose_kind(self, kind: str, locale: str) -> tuple[Any, ...]:
+        """Models that do it, or how to make one."""
         offers = self.of_kind(kind)
-        if not offers:
-            command = gr.update(value=missing(kind, locale), visible=True)
-            return gr.update(visible=False), command, *[gr.update()] * (4 + EXAMPLES)
         keys = [offer.key for offer in offers]
-        hint = gr.update(value=note(say(locale, f"tasks.{TRIPLES}")), visible=kind == TRIPLES)
-        model = gr.update(choices=keys, value=keys[0])
-        rest = self.choose_model(keys[0], code, locale)
-        return gr.update(visible=True), gr.update(visible=False), hint, model, *rest
+        model = gr.update(choices=keys, value=keys[0]) if keys else gr.update()
+        return gr.update(visible=bool(offers)), model, *self.tell(kind, locale)
 
-    def choose_model(self, key: str, code: str | None, locale: str) -> tuple[Any, ...]:
-        """Languages of a model, whether it can be stopped, and examples; the language stays, or is the
+    def tell(self, kind: str, locale: str) -> list[Any]:
+        """The command that makes a model, where there is none, and how to write a text."""
+        lacking = not self.of_kind(kind)
+        command = gr.update(value=missing(kind, locale) if lacking else "", visible=lacking)
+        return [command, gr.update(value=note(say(locale, f"tasks.{TRIPLES}")), visible=kind == TRIPLES)]
+
+    def choose_model(self, key: str | None, code: str | None, locale: str) -> list[Any]:
+        """Languages of a model, whether it can be stopped, and examples; the language is the reader's, or the
         page's, where the model has it."""
-        offer = self.offers[key]
+        offer = self.offers.get(key or "")
+        if offer is None:
+            return [gr.update()] * (2 + EXAMPLES)
         choices = [(language_name(one), one) for one in offer.languages]
         wanted = [one for one in (code, locale) if one in offer.languages]
         value = (wanted or offer.languages)[0]
         language = gr.update(choices=choices, value=value)
-        return language, gr.update(visible=offer.model.writes), *self.choose_language(key, value)
+        return [language, gr.update(visible=offer.model.writes), *self.choose_language(offer.key, value)]
 
     def choose_language(self, key: str, code: str | None) -> list[Any]:
         """The buttons with examples."""
@@ -213,11 +217,6 @@ def build(context: Context) -> None:
                 gr.HTML(text("tasks.result"), elem_classes="label")
                 result = gr.HTML(padding=True, elem_id="tasks-result")
             status = gr.HTML(elem_id="tasks-status")
-    kind_chosen: tuple[Any, ...] = (
-        tasks.choose_kind,
-        [kind, spoken, locale],
-        [body, none, hint, model, language, stop, *samples],
-    )
     pressed = [go.click, given.submit]
     waiting = json.dumps({one: note(say(one, "write.waiting")) for one in texts()})
     gr.on(pressed, None, locale, status, js=f"code => ({waiting})[code]", **QUIET)
@@ -225,10 +224,12 @@ def build(context: Context) -> None:
     asked.then(None, None, [go, stop], js=FREE, **QUIET)  # only now, as in Write
     asked.failure(None, None, status, js="() => ``", **QUIET)
     stop.click(tasks.stop, **AT_ONCE)
-    kind.select(*kind_chosen, **AT_ONCE)
-    model.select(tasks.choose_model, [model, spoken, locale], [language, stop, *samples], **AT_ONCE)
-    language.select(tasks.speak, [model, language], [spoken, *samples], **AT_ONCE)
-    gr.on([kind.select, model.select], None, None, [result, status], js="() => [``, ``]", **QUIET)
+    # Not `input`, which a dropdown also tells when it is left: that would come after what the reader does next.
+    kind.change(tasks.choose_kind, [kind, locale], [body, model, none, hint], **AT_ONCE)
+    languages_of: tuple[Any, ...] = (tasks.choose_model, [model, spoken, locale], [language, stop, *samples])
+    model.change(*languages_of, **AT_ONCE)
+    language.input(tasks.speak, [model, language], [spoken, *samples], **AT_ONCE)
+    gr.on([kind.change, model.change], None, None, [result, status], js="() => [``, ``]", **QUIET)
     tags = json.dumps({one.code: one.bcp47 for one in load_languages().values()})
     gr.on(
         [language.change, given.change, given.focus],
@@ -239,13 +240,6 @@ def build(context: Context) -> None:
         **QUIET,
     )
     for number, sample in enumerate(samples):
-        given_by = _giver(tasks, number)
-        sample.click(given_by, [model, language], given, **AT_ONCE)
-    context.when_translated(*kind_chosen, **AT_ONCE)
-
-
-def _giver(tasks: Tasks, number: int) -> Any:
-    def give(key: str, code: str) -> Any:
-        return tasks.give(number, key, code)
-
-    return give
+        sample.click(partial(tasks.give, number), [model, language], given, **AT_ONCE)
+    context.when_translated(tasks.tell, [kind, locale], [none, hint], **AT_ONCE)
+    context.when_translated(*languages_of, **AT_ONCE)

@@ -78,12 +78,14 @@ def address(models):
 
 
 def choose(page, label, beginning):
-    """Choose an option and wait for what the page makes of it."""
+    """Choose an option; of a kind or a model, wait for what the page makes of it."""
     box = page.get_by_label(label, exact=True)
-    if not box.input_value().startswith(beginning):
-        box.click()
-        with page.expect_response("**/run/predict"):
-            page.get_by_role("option", name=re.compile(f"^[✓ ]*{re.escape(beginning)}")).click()
+    if box.input_value().startswith(beginning):
+        return
+    box.click()
+    with page.expect_response("**/run/predict"):
+        page.get_by_role("option", name=re.compile(f"^[✓ ]*{re.escape(beginning)}")).click()
+    playwright.expect(box).to_have_value(re.compile(f"^{re.escape(beginning)}"))
 
 
 def open_tasks(visit, kind, model="", **options):
@@ -211,7 +213,7 @@ def test_without_a_model_there_is_the_command_that_makes_one(visit):
 def test_a_model_that_writes_streams_and_can_be_stopped(visit, unhurried):
     page = open_tasks(visit, "Headline")
     go, stop = page.get_by_role("button", name="Try it"), page.get_by_role("button", name="Stop")
-    assert stop.is_disabled()
+    playwright.expect(stop).to_be_disabled()
     page.get_by_label("Text to try it on").fill("Namhlanje kusasa ndivuke.")
     go.click()
     page.wait_for_function("document.querySelector('#tasks-result .paper')?.innerText.length > 10")
