@@ -68,11 +68,10 @@ class Tasks:
         model = gr.update(choices=keys, value=keys[0]) if keys else gr.update()
         return gr.update(visible=bool(offers)), model, *self.tell(kind, locale)
 
-    def tell(self, kind: str, locale: str) -> list[Any]:
+    def tell(self, kind: str, locale: str) -> list[str]:
         """The command that makes a model, where there is none, and how to write a text."""
-        lacking = not self.of_kind(kind)
-        command = gr.update(value=missing(kind, locale) if lacking else "", visible=lacking)
-        return [command, gr.update(value=note(say(locale, f"tasks.{TRIPLES}")), visible=kind == TRIPLES)]
+        command = "" if self.of_kind(kind) else missing(kind, locale)
+        return [command, note(say(locale, f"tasks.{TRIPLES}")) if kind == TRIPLES else ""]
 
     def choose_model(self, key: str | None, code: str | None, locale: str) -> list[Any]:
         """Languages of a model, whether it can be stopped, and examples; the language is the reader's, or the
@@ -180,7 +179,7 @@ def build(context: Context) -> None:
     with gr.Column(elem_classes="tasks"):
         choices = [(text(f"tasks.kinds.{one}"), one) for one in tasks.kinds()]
         kind = gr.Dropdown(choices, value=chosen, label=text("tasks.kind"), filterable=False)
-        none = gr.HTML(visible=False, elem_id="tasks-missing")
+        none = gr.HTML(elem_id="tasks-missing", elem_classes="told")
         with gr.Column(visible=bool(offers)) as body:
             with gr.Row():
                 model = gr.Dropdown(
@@ -197,7 +196,7 @@ def build(context: Context) -> None:
             given = gr.Textbox(
                 "", label=text("tasks.text"), lines=3, max_length=MAX_CHARACTERS, elem_id="tasks-text"
             )
-            hint = gr.HTML(visible=False)
+            hint = gr.HTML(elem_classes="told")
             with gr.Row(elem_classes="samples"):
                 gr.HTML(text("tasks.examples"), elem_classes="label")
                 samples = [gr.Button("", size="sm", visible=False, min_width=120) for _ in range(EXAMPLES)]
@@ -224,7 +223,7 @@ def build(context: Context) -> None:
     asked.then(None, None, [go, stop], js=FREE, **QUIET)  # only now, as in Write
     asked.failure(None, None, status, js="() => ``", **QUIET)
     stop.click(tasks.stop, **AT_ONCE)
-    # Not `input`, which a dropdown also tells when it is left: that would come after what the reader does next.
+    # Not `input`, which a dropdown also tells when it is left, after what the reader may have done next.
     kind.change(tasks.choose_kind, [kind, locale], [body, model, none, hint], **AT_ONCE)
     languages_of: tuple[Any, ...] = (tasks.choose_model, [model, spoken, locale], [language, stop, *samples])
     model.change(*languages_of, **AT_ONCE)
