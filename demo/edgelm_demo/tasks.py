@@ -74,16 +74,16 @@ class Tasks:
         return [command, note(say(locale, f"tasks.{TRIPLES}")) if kind == TRIPLES else ""]
 
     def choose_model(self, key: str | None, code: str | None, locale: str) -> list[Any]:
-        """Languages of a model, whether it can be stopped, and examples; the language is the reader's, or the
-        page's, where the model has it."""
+        """Languages of a model and examples; the language is the reader's, or the page's, where the model has
+        it."""
         offer = self.offers.get(key or "")
         if offer is None:
-            return [gr.update()] * (2 + EXAMPLES)
+            return [gr.update()] * (1 + EXAMPLES)
         choices = [(language_name(one), one) for one in offer.languages]
         wanted = [one for one in (code, locale) if one in offer.languages]
         value = (wanted or offer.languages)[0]
         language = gr.update(choices=choices, value=value)
-        return [language, gr.update(visible=offer.model.writes), *self.choose_language(offer.key, value)]
+        return [language, *self.choose_language(offer.key, value)]
 
     def choose_language(self, key: str, code: str | None) -> list[Any]:
         """The buttons with examples."""
@@ -209,7 +209,6 @@ def build(context: Context) -> None:
                     scale=1,
                     min_width=80,
                     interactive=False,
-                    visible=False,
                     elem_id="tasks-stop",
                 )
             with gr.Group(elem_classes="sheet"):
@@ -225,7 +224,7 @@ def build(context: Context) -> None:
     stop.click(tasks.stop, **AT_ONCE)
     # Not `input`, which a dropdown also tells when it is left, after what the reader may have done next.
     kind.change(tasks.choose_kind, [kind, locale], [body, model, none, hint], **AT_ONCE)
-    languages_of: tuple[Any, ...] = (tasks.choose_model, [model, spoken, locale], [language, stop, *samples])
+    languages_of: tuple[Any, ...] = (tasks.choose_model, [model, spoken, locale], [language, *samples])
     model.change(*languages_of, **AT_ONCE)
     language.input(tasks.speak, [model, language], [spoken, *samples], **AT_ONCE)
     gr.on([kind.change, model.change], None, None, [result, status], js="() => [``, ``]", **QUIET)

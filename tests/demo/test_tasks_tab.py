@@ -77,21 +77,31 @@ def address(models):
     page.close(verbose=False)
 
 
+def settle(page):
+    """Wait until the page has what it asked for, and asks for nothing more."""
+    quiet = 0
+    while quiet < 3:
+        page.wait_for_timeout(50)
+        quiet = 0 if page.asked else quiet + 1
+
+
 def choose(page, label, beginning):
-    """Choose an option; of a kind or a model, wait for what the page makes of it."""
     box = page.get_by_label(label, exact=True)
-    if box.input_value().startswith(beginning):
-        return
-    box.click()
-    with page.expect_response("**/run/predict"):
+    if not box.input_value().startswith(beginning):
+        box.click()
         page.get_by_role("option", name=re.compile(f"^[✓ ]*{re.escape(beginning)}")).click()
-    playwright.expect(box).to_have_value(re.compile(f"^{re.escape(beginning)}"))
+        playwright.expect(box).to_have_value(re.compile(f"^{re.escape(beginning)}"))
+        settle(page)
 
 
 def open_tasks(visit, kind, model="", **options):
     page = visit(**options)
+    page.asked = set()
+    page.on("request", lambda one: one.url.endswith("/run/predict") and page.asked.add(one))
+    page.on("requestfinished", page.asked.discard)
     page.get_by_role("tab", name="Tasks").click()
     page.locator(".samples button:visible").first.wait_for()  # what follows the page's language has come
+    settle(page)
     choose(page, "What to do", kind)
     if model:
         choose(page, "Finetuned model", model)
