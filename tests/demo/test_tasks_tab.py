@@ -98,7 +98,7 @@ def open_tasks(visit, kind, model="", **options):
     page = visit(**options)
     page.asked = set()
     page.on("request", lambda one: one.url.endswith("/run/predict") and page.asked.add(one))
-    page.on("requestfinished", page.asked.discard)
+    page.on("requestfinished", lambda one: page.asked.discard(one))
     page.get_by_role("tab", name="Tasks").click()
     page.locator(".samples button:visible").first.wait_for()  # what follows the page's language has come
     settle(page)
