@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -33,6 +34,7 @@ from edgelm_demo.offers import (
 )
 from edgelm_demo.write import FREE, INTERVAL, MAX_CHARACTERS, figures
 
+AT_ONCE: dict[str, Any] = {"queue": False, **QUIET}
 TRIPLES = "triples"
 TITLE = 64  # characters of an example that its button shows
 LANGUAGE = """(kind, code) => {
@@ -59,27 +61,29 @@ class Tasks:
     def first_kind(self) -> str:
         return next((kind for kind in self.kinds() if self.of_kind(kind)), self.kinds()[0])
 
-    def choose_kind(self, kind: str, code: str | None, locale: str) -> tuple[Any, ...]:
-        """Models that do it, or how to make one; then as `choose_model`."""
+    def choose_kind(self, kind: str, locale: str) -> tuple[Any, ...]:
+        """Models that do it, or how to make one."""
         offers = self.of_kind(kind)
-        if not offers:
-            command = gr.update(value=missing(kind, locale), visible=True)
-            return gr.update(visible=False), command, *[gr.update()] * (4 + EXAMPLES)
         keys = [offer.key for offer in offers]
-        hint = gr.update(value=note(say(locale, f"tasks.{TRIPLES}")), visible=kind == TRIPLES)
-        model = gr.update(choices=keys, value=keys[0])
-        rest = self.choose_model(keys[0], code, locale)
-        return gr.update(visible=True), gr.update(visible=False), hint, model, *rest
+        model = gr.update(choices=keys, value=keys[0]) if keys else gr.update()
+        return gr.update(visible=bool(offers)), model, *self.tell(kind, locale)
 
-    def choose_model(self, key: str, code: str | None, locale: str) -> tuple[Any, ...]:
-        """Languages of a model, whether it can be stopped, and examples; the language stays, or is the
-        page's, where the model has it."""
-        offer = self.offers[key]
+    def tell(self, kind: str, locale: str) -> list[str]:
+        """The command that makes a model, where there is none, and how to write a text."""
+        command = "" if self.of_kind(kind) else missing(kind, locale)
+        return [command, note(say(locale, f"tasks.{TRIPLES}")) if kind == TRIPLES else ""]
+
+    def choose_model(self, key: str | None, code: str | None, locale: str) -> list[Any]:
+        """Languages of a model and examples; the language is the reader's, or the page's, where the model has
+        it."""
+        offer = self.offers.get(key or "")
+        if offer is None:
+            return [gr.update()] * (1 + EXAMPLES)
         choices = [(language_name(one), one) for one in offer.languages]
         wanted = [one for one in (code, locale) if one in offer.languages]
         value = (wanted or offer.languages)[0]
         language = gr.update(choices=choices, value=value)
-        return language, gr.update(visible=offer.model.writes), *self.choose_language(key, value)
+        return [language, *self.choose_language(offer.key, value)]
 
     def choose_language(self, key: str, code: str | None) -> list[Any]:
         """The buttons with examples."""
@@ -170,13 +174,12 @@ def build(context: Context) -> None:
     code = offers[0].languages[0] if offers else None
     languages = [(language_name(one), one) for one in offers[0].languages] if offers else []
     locale = context.locale
-    # What the reader chose, apart from `language`: a dropdown tells of a choice twice, the second time with a
-    # language that the first has taken out of it.
+    # What the reader chose, apart from `language`, which may no longer offer it when the next event begins.
     spoken = gr.State()
     with gr.Column(elem_classes="tasks"):
         choices = [(text(f"tasks.kinds.{one}"), one) for one in tasks.kinds()]
         kind = gr.Dropdown(choices, value=chosen, label=text("tasks.kind"), filterable=False)
-        none = gr.HTML(visible=False, elem_id="tasks-missing")
+        none = gr.HTML(elem_id="tasks-missing", elem_classes="told")
         with gr.Column(visible=bool(offers)) as body:
             with gr.Row():
                 model = gr.Dropdown(
@@ -193,7 +196,7 @@ def build(context: Context) -> None:
             given = gr.Textbox(
                 "", label=text("tasks.text"), lines=3, max_length=MAX_CHARACTERS, elem_id="tasks-text"
             )
-            hint = gr.HTML(visible=False)
+            hint = gr.HTML(elem_classes="told")
             with gr.Row(elem_classes="samples"):
                 gr.HTML(text("tasks.examples"), elem_classes="label")
                 samples = [gr.Button("", size="sm", visible=False, min_width=120) for _ in range(EXAMPLES)]
@@ -206,29 +209,25 @@ def build(context: Context) -> None:
                     scale=1,
                     min_width=80,
                     interactive=False,
-                    visible=False,
                     elem_id="tasks-stop",
                 )
             with gr.Group(elem_classes="sheet"):
                 gr.HTML(text("tasks.result"), elem_classes="label")
                 result = gr.HTML(padding=True, elem_id="tasks-result")
             status = gr.HTML(elem_id="tasks-status")
-    kind_chosen: tuple[Any, ...] = (
-        tasks.choose_kind,
-        [kind, spoken, locale],
-        [body, none, hint, model, language, stop, *samples],
-    )
     pressed = [go.click, given.submit]
     waiting = json.dumps({one: note(say(one, "write.waiting")) for one in texts()})
     gr.on(pressed, None, locale, status, js=f"code => ({waiting})[code]", **QUIET)
     asked = gr.on(pressed, tasks.ask, [model, language, given, locale], [result, status, go, stop], **TURNS)
     asked.then(None, None, [go, stop], js=FREE, **QUIET)  # only now, as in Write
     asked.failure(None, None, status, js="() => ``", **QUIET)
-    stop.click(tasks.stop, queue=False, **QUIET)
-    kind.input(*kind_chosen, queue=False, **QUIET)
-    model.input(tasks.choose_model, [model, spoken, locale], [language, stop, *samples], queue=False, **QUIET)
-    language.input(tasks.speak, [model, language], [spoken, *samples], queue=False, **QUIET)
-    gr.on([kind.input, model.input], None, None, [result, status], js="() => [``, ``]", **QUIET)
+    stop.click(tasks.stop, **AT_ONCE)
+    # Not `input`, which a dropdown also tells when it is left, after what the reader may have done next.
+    kind.change(tasks.choose_kind, [kind, locale], [body, model, none, hint], **AT_ONCE)
+    languages_of: tuple[Any, ...] = (tasks.choose_model, [model, spoken, locale], [language, *samples])
+    model.change(*languages_of, **AT_ONCE)
+    language.input(tasks.speak, [model, language], [spoken, *samples], **AT_ONCE)
+    gr.on([kind.change, model.change], None, None, [result, status], js="() => [``, ``]", **QUIET)
     tags = json.dumps({one.code: one.bcp47 for one in load_languages().values()})
     gr.on(
         [language.change, given.change, given.focus],
@@ -239,13 +238,6 @@ def build(context: Context) -> None:
         **QUIET,
     )
     for number, sample in enumerate(samples):
-        given_by = _giver(tasks, number)
-        sample.click(given_by, [model, language], given, queue=False, **QUIET)
-    context.when_translated(*kind_chosen, queue=False, **QUIET)
-
-
-def _giver(tasks: Tasks, number: int) -> Any:
-    def give(key: str, code: str) -> Any:
-        return tasks.give(number, key, code)
-
-    return give
+        sample.click(partial(tasks.give, number), [model, language], given, **AT_ONCE)
+    context.when_translated(tasks.tell, [kind, locale], [none, hint], **AT_ONCE)
+    context.when_translated(*languages_of, **AT_ONCE)

@@ -121,7 +121,8 @@ def test_pairs_are_read_in_every_direction(tmp_path):
     assert len(found) == 1600
     into_zulu = [one for one in found if one.language == "zul"]
     assert {one.source for one in into_zulu} == {"eng"}
-    assert {one.source for one in found if one.language == "eng"} == {"xho", "zul"}
+    assert {one.source for one in found if one.language == "eng"} == {"xho", "zul"} == {*task.partners("eng")}
+    assert task.partners("zul") == ["eng"]
     first = next(one for one in into_zulu if one.line == 1)
     assert (first.text, first.references) == ("Sentence 0", ("zu 0",))
     assert task.prompt(first) == "English > isiZulu: Sentence 0"
