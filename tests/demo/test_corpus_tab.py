@@ -27,7 +27,7 @@ from edgelm.tokenizer.texts import sample_texts  # noqa: E402
 
 ZULU = "Umfana omncane uhamba ngezinyawo aye esikoleni ekuseni kakhulu nsuku zonke."
 ENGLISH = "The small boy walks to his school very early in the morning every day."
-HOSTILE = "<img src=x onerror=\"console.error('ran')\"> umfana omncane uhamba ngezinyawo ekuseni"
+SHORT = ("Ngiyabonga kakhulu.", "Umfana omncane.")
 expect = playwright.expect
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     """A folder with the corpus `small` in it: 30 isiZulu and 20 Sesotho documents kept, 6 rejected."""
     folder = tmp_path_factory.mktemp("corpora")
     (folder / "in").mkdir()
-    for code, count, more in (("zul", 30, ["ka", "ba", ZULU.upper(), ENGLISH]), ("sot", 20, ["a", "e 1"])):
+    for code, count, more in (("zul", 30, [*SHORT, ZULU.upper(), ENGLISH]), ("sot", 20, ["a", "e 1"])):
         texts = [*sample_texts()[code][:count], *more]
         lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
         (folder / "in" / f"{code}.jsonl").write_text(lines, encoding="utf-8")
@@ -151,10 +151,11 @@ def test_a_text_is_judged_as_a_whole_and_line_by_line(visit):
 
 def test_markup_in_a_text_is_shown_and_not_obeyed(visit):
     page = open_view(visit, "Check a text")
-    check(page, HOSTILE.replace("<", "&lt;"))  # which the repair of entities makes markup
-    expect(page.locator("#judgement .line")).to_have_text(HOSTILE)
-    check(page, "${console.error('ran')} {{value}} `x` umfana")
-    expect(page.locator("#judgement .line")).to_have_text("${console.error('ran')} {{value}} `x` umfana")
+    for text in ("umfana <3 & \"omncane\" 'uhamba' <", "${console.error('ran')} {{value}} `x` umfana"):
+        check(page, text)
+        expect(page.locator("#judgement .line")).to_have_text(text)
+    check(page, "umfana &lt;img src=x onerror=\"console.error('ran')\"&gt; omncane")
+    expect(page.locator("#judgement .line")).to_contain_text("omncane")
     assert page.locator("#judgement img").count() == 0
 
 
@@ -168,7 +169,7 @@ def test_another_bound_and_what_it_changes(visit):
     expect(bound).to_have_value("3")
     bound.fill("1")
     expect(effect.locator(".verdict")).to_have_text(
-        "With the new bound, 2 more documents and 4 more characters are kept."
+        f"With the new bound, 2 more documents and {sum(map(len, SHORT))} more characters are kept."
     )
     expect(effect.get_by_role("row", name="isiZulu")).to_contain_text("+2")
     expect(effect.get_by_role("row", name="Sesotho")).to_contain_text("+0")
@@ -237,8 +238,8 @@ def test_every_view_fits_a_phone(visit, theme):
         if view == "Check a text":
             check(page, f"{ZULU} {'w' * 300}\n{ENGLISH}")
         if view == "Move a bound":
-            page.locator("#effect .note").wait_for()
-            page.locator("#bound input[type=number]").fill("9")
+            expect(page.locator("#effect .note")).to_contain_text("The corpus was built with")
+            page.locator("#bound input[type=number]").fill("1")
         expect(page.locator(shown).first).to_be_visible()
         if view == "What was kept":
             page.get_by_text("The numbers").click()
