@@ -7,13 +7,17 @@ from pathlib import Path
 import gradio as gr
 
 from edgelm.errors import EdgelmError
-from edgelm_demo import corpus, write
+from edgelm_demo import corpus, model, write
 from edgelm_demo.context import Context
 from edgelm_demo.corpora import find_corpora
 from edgelm_demo.interface import chooser, follow, text
 from edgelm_demo.models import WAITING, Found, find_models
 
-TABS: dict[str, Callable[[Context], None]] = {"write": write.build, "corpus": corpus.build}
+TABS: dict[str, Callable[[Context], None]] = {
+    "write": write.build,
+    "corpus": corpus.build,
+    "model": model.build,
+}
 """In their order; each puts its controls where it is called."""
 
 
