@@ -27,6 +27,7 @@ from edgelm.tokenizer.texts import sample_texts  # noqa: E402
 
 ZULU = "Umfana omncane uhamba ngezinyawo aye esikoleni ekuseni kakhulu nsuku zonke."
 ENGLISH = "The small boy walks to his school very early in the morning every day."
+HOSTILE = "umfana <svg/onload=console.error('ran')> & <blink>omncane</blink>"  # which no repair takes out
 SHORT = ("Ngiyabonga kakhulu.", "Umfana omncane.")
 expect = playwright.expect
 
@@ -36,7 +37,10 @@ def folder(tmp_path_factory):
     """A folder with the corpus `small` in it: 30 isiZulu and 20 Sesotho documents kept, 6 rejected."""
     folder = tmp_path_factory.mktemp("corpora")
     (folder / "in").mkdir()
-    for code, count, more in (("zul", 30, [*SHORT, ZULU.upper(), ENGLISH]), ("sot", 20, ["a", "e 1"])):
+    for code, count, more in (
+        ("zul", 30, [*SHORT, ZULU.upper(), ENGLISH]),
+        ("sot", 20, ["Kea leboha haholo.", "Dumelang bontate."]),
+    ):
         texts = [*sample_texts()[code][:count], *more]
         lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
         (folder / "in" / f"{code}.jsonl").write_text(lines, encoding="utf-8")
@@ -151,12 +155,10 @@ def test_a_text_is_judged_as_a_whole_and_line_by_line(visit):
 
 def test_markup_in_a_text_is_shown_and_not_obeyed(visit):
     page = open_view(visit, "Check a text")
-    for text in ("umfana <3 & \"omncane\" 'uhamba' <", "${console.error('ran')} {{value}} `x` umfana"):
+    for text in (HOSTILE, "${console.error('ran')} {{value}} `x` umfana"):
         check(page, text)
         expect(page.locator("#judgement .line")).to_have_text(text)
-    check(page, "umfana &lt;img src=x onerror=\"console.error('ran')\"&gt; omncane")
-    expect(page.locator("#judgement .line")).to_contain_text("omncane")
-    assert page.locator("#judgement img").count() == 0
+    assert page.locator("#judgement :is(svg, blink)").count() == 0
 
 
 def test_another_bound_and_what_it_changes(visit):
@@ -337,6 +339,7 @@ def test_work_gives_signs_of_life_and_its_answer_or_error():
     ("values", "side", "now", "expected"),
     [
         (np.arange(21, dtype=np.int32), "min", 4, (0, 10, 1)),
+        (np.arange(4, 21, dtype=np.int32), "min", 5, (0, 12, 1)),
         (np.arange(21, dtype=np.int32), "max", 12, (10, 20, 1)),
         (np.arange(21, dtype=np.int32), "max", 100000, (10, 20, 1)),  # a bound that meets none
         (np.linspace(0, 1, 101, dtype=np.float32), "max", 0.2, (0.2, 1, 0.001)),  # below the half
