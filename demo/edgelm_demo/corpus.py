@@ -243,13 +243,14 @@ def _commonest(values: list[float]) -> float | None:
 def slider_range(column: np.ndarray, side: str, now: float | None) -> tuple[float, float, float]:
     """Least value, greatest value and step of a slider for one side's bound on a column.
 
-    An upper bound cuts the upper half of the documents, a lower bound the lower half.
+    An upper bound cuts the upper half of the documents, a lower bound the lower half, and
+    from 0 on, which asks for nothing.
     """
     finite = column[np.isfinite(column)]
     if not len(finite):
         return 0.0, 1.0, 0.01
     low, middle, high = (float(one) for one in np.quantile(finite, [0, 0.5, 1]))
-    first, last = (low, middle) if side == "min" else (middle, high)
+    first, last = (min(low, 0.0), middle) if side == "min" else (middle, high)
     if now is not None and low <= now <= high:
         first, last = min(first, now), max(last, now)
     step = 10.0 ** floor(log10(max(last - first, 1e-6) / STEPS))

@@ -8,6 +8,7 @@ import gradio as gr
 
 from edgelm.errors import EdgelmError
 from edgelm_demo import compare, corpus, tasks, words, write
+from edgelm_demo import corpus, model, write
 from edgelm_demo.context import Context
 from edgelm_demo.corpora import find_corpora
 from edgelm_demo.interface import chooser, follow, text
@@ -19,6 +20,8 @@ TABS: dict[str, Callable[[Context], None]] = {
     "compare": compare.build,
     "words": words.build,
     "corpus": corpus.build,
+    "corpus": corpus.build,
+    "model": model.build,
 }
 """In their order; each puts its controls where it is called."""
 

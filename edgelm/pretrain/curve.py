@@ -76,6 +76,15 @@ def make_page(
     return document(join(["Training of ", title]), body, style=STYLE, refresh=REFRESH_S if unfinished else 0)
 
 
+def plots(lines: Sequence[Mapping[str, Any]]) -> list[Html]:
+    """The curves of the loss and of bits per byte on validation, as far as a run recorded them.
+
+    They want `edgelm.page.plot.STYLE` in the page's style.
+    """
+    run = Run(lines)
+    return [*_loss(run), *_validation(run)]
+
+
 class Run:
     """The lines of a run by what they say, over tokens, or over steps where no tokens were recorded.
 
@@ -148,7 +157,7 @@ def _sections(run: Run, registry: Mapping[str, Language]) -> list[Html]:
     parts = [
         _headline(run),
         element("p", axis, class_="quiet"),
-        element("div", *_loss(run), *_validation(run), class_="plots"),
+        element("div", *plots(run.lines), class_="plots"),
         element("div", *few, class_="plots few"),
         *_languages(run, registry),
         *_recent(run),

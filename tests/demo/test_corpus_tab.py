@@ -27,7 +27,8 @@ from edgelm.tokenizer.texts import sample_texts  # noqa: E402
 
 ZULU = "Umfana omncane uhamba ngezinyawo aye esikoleni ekuseni kakhulu nsuku zonke."
 ENGLISH = "The small boy walks to his school very early in the morning every day."
-HOSTILE = "<img src=x onerror=\"console.error('ran')\"> umfana omncane uhamba ngezinyawo ekuseni"
+HOSTILE = "umfana <svg/onload=console.error('ran')> & <blink>omncane</blink>"  # which no repair takes out
+SHORT = ("Ngiyabonga kakhulu.", "Umfana omncane.")
 expect = playwright.expect
 
 
@@ -36,7 +37,10 @@ def folder(tmp_path_factory):
     """A folder with the corpus `small` in it: 30 isiZulu and 20 Sesotho documents kept, 6 rejected."""
     folder = tmp_path_factory.mktemp("corpora")
     (folder / "in").mkdir()
-    for code, count, more in (("zul", 30, ["ka", "ba", ZULU.upper(), ENGLISH]), ("sot", 20, ["a", "e 1"])):
+    for code, count, more in (
+        ("zul", 30, [*SHORT, ZULU.upper(), ENGLISH]),
+        ("sot", 20, ["Kea leboha haholo.", "Dumelang bontate."]),
+    ):
         texts = [*sample_texts()[code][:count], *more]
         lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
         (folder / "in" / f"{code}.jsonl").write_text(lines, encoding="utf-8")
@@ -151,11 +155,10 @@ def test_a_text_is_judged_as_a_whole_and_line_by_line(visit):
 
 def test_markup_in_a_text_is_shown_and_not_obeyed(visit):
     page = open_view(visit, "Check a text")
-    check(page, HOSTILE.replace("<", "&lt;"))  # which the repair of entities makes markup
-    expect(page.locator("#judgement .line")).to_have_text(HOSTILE)
-    check(page, "${console.error('ran')} {{value}} `x` umfana")
-    expect(page.locator("#judgement .line")).to_have_text("${console.error('ran')} {{value}} `x` umfana")
-    assert page.locator("#judgement img").count() == 0
+    for text in (HOSTILE, "${console.error('ran')} {{value}} `x` umfana"):
+        check(page, text)
+        expect(page.locator("#judgement .line")).to_have_text(text)
+    assert page.locator("#judgement :is(svg, blink)").count() == 0
 
 
 def test_another_bound_and_what_it_changes(visit):
@@ -168,7 +171,7 @@ def test_another_bound_and_what_it_changes(visit):
     expect(bound).to_have_value("3")
     bound.fill("1")
     expect(effect.locator(".verdict")).to_have_text(
-        "With the new bound, 2 more documents and 4 more characters are kept."
+        f"With the new bound, 2 more documents and {sum(map(len, SHORT))} more characters are kept."
     )
     expect(effect.get_by_role("row", name="isiZulu")).to_contain_text("+2")
     expect(effect.get_by_role("row", name="Sesotho")).to_contain_text("+0")
@@ -237,8 +240,8 @@ def test_every_view_fits_a_phone(visit, theme):
         if view == "Check a text":
             check(page, f"{ZULU} {'w' * 300}\n{ENGLISH}")
         if view == "Move a bound":
-            page.locator("#effect .note").wait_for()
-            page.locator("#bound input[type=number]").fill("9")
+            expect(page.locator("#effect .note")).to_contain_text("The corpus was built with")
+            page.locator("#bound input[type=number]").fill("1")
         expect(page.locator(shown).first).to_be_visible()
         if view == "What was kept":
             page.get_by_text("The numbers").click()
@@ -336,6 +339,7 @@ def test_work_gives_signs_of_life_and_its_answer_or_error():
     ("values", "side", "now", "expected"),
     [
         (np.arange(21, dtype=np.int32), "min", 4, (0, 10, 1)),
+        (np.arange(4, 21, dtype=np.int32), "min", 5, (0, 12, 1)),
         (np.arange(21, dtype=np.int32), "max", 12, (10, 20, 1)),
         (np.arange(21, dtype=np.int32), "max", 100000, (10, 20, 1)),  # a bound that meets none
         (np.linspace(0, 1, 101, dtype=np.float32), "max", 0.2, (0.2, 1, 0.001)),  # below the half

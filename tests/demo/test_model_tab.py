@@ -1,0 +1,177 @@
+"""The tab Model: what lies beside a model, shown without obeying any of it."""
+
+import json
+import shutil
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
+pytest.importorskip("gradio", reason="the demo page is made with Gradio")
+
+from edgelm_demo.markdown import render  # noqa: E402
+from edgelm_demo.model import look  # noqa: E402
+from edgelm_demo.models import Found, find_models  # noqa: E402
+from edgelm_demo.page import build  # noqa: E402
+from edgelm_demo.server import launch  # noqa: E402
+
+from edgelm.errors import BadInput  # noqa: E402
+
+expect = playwright.expect
+CARD = """---
+license: cc-by-4.0
+language:
+- "zu"
+- "no"
+---
+
+# A model <b>of tests</b>
+
+It is **small**, `quick`
+and ![a picture](https://example.org/x.png), see [this](https://example.org).
+<script>console.error("ran")</script>
+
+| task | score |
+| --- | --- |
+| topic | 0.5 <img src=x onerror="console.error('ran')"> |
+
+- one
+- two
+  and more
+
+```bash
+edgelm run . "x" # <i>
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model_dir, tiny_gguf, tmp_path_factory):
+    """A model with a card, a curve and a record, and the GGUF file exported from it."""
+    folder = tmp_path_factory.mktemp("about")
+    model = folder / "model"
+    shutil.copytree(tiny_model_dir, model)
+    (model / "README.md").write_text(CARD, encoding="utf-8")
+    lines = [{"step": at, "tokens": 4096 * (at + 1), "loss": 7 - at / 10} for at in range(10)]
+    lines.append({"step": 9, "tokens": 40960, "validation": {"zul": 3.5, "mean": 3.5}})
+    (model / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    task = {"name": "topic", "licence": "CC0-1.0", "attribution": "the edgelm authors"}
+    results = {"parameters": 1312000, "validation_bits_per_byte": {"mean": 3.4567}}
+    record(model, command="pretrain", config={"tasks": [task]}, results=results, inputs={})
+    (folder / "export").mkdir()
+    shutil.copy(tiny_gguf, folder / "export" / "model-F16.gguf")
+    record(folder / "export", command="export", inputs={str(model.resolve()): "0"})
+    return folder
+
+
+def record(folder, **values):
+    (folder / "edgelm.json").write_text(json.dumps({"digest": "0", **values}))
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    page = build([folder])
+    yield launch(page)
+    page.close(verbose=False)
+
+
+def open_model(visit, name="export", **options):
+    page = visit(**options)
+    page.get_by_role("tab", name="Model").click()
+    page.locator("#about .facts").wait_for()
+    page.get_by_label("Model", exact=True).locator("visible=true").click()
+    page.get_by_role("option", name=name).click()
+    expect(page.locator("#about .facts")).to_contain_text("GGUF" if name == "export" else "safetensors")
+    return page
+
+
+def test_what_a_model_is_and_under_which_licences(visit):
+    page = open_model(visit, "model (")
+    about = page.locator("#about")
+    for name, value in (
+        ("Weights", "1,312,000"),
+        ("Text read in training", "40,960 tokens"),
+        ("Bits per byte of new text; less is better", "3.457"),
+        ("Languages", "isiZulu and no"),
+    ):
+        expect(about.locator(".facts div", has=page.get_by_text(name, exact=True))).to_contain_text(value)
+    assert about.locator(".facts bdi").first.get_attribute("lang") == "zu"
+    expect(about).to_contain_text("The licence that the model states: cc-by-4.0.")
+    expect(about.get_by_role("region", name="Data that it learnt from")).to_contain_text("the edgelm authors")
+    expect(about).to_contain_text("Nobody who speaks these languages has reviewed what it writes.")
+    label = about.get_by_role("img").first.get_attribute("aria-label")
+    assert label.startswith("Training loss: 7.000 at first")
+    assert "Bits per byte on validation" in about.get_by_role("img").last.get_attribute("aria-label")
+
+
+def test_a_gguf_file_says_what_is_in_its_header_and_where_it_comes_from(visit):
+    page = open_model(visit)
+    about = page.locator("#about")
+    expect(about).to_contain_text("It was made from another model: model (")
+    expect(about).to_contain_text("cc-by-4.0")
+    about.get_by_text("What the file says of itself").click()
+    header = about.get_by_role("region", name="What the file says of itself")
+    expect(header.get_by_role("row", name="llama.context_length")).to_contain_text("256")
+    expect(header.get_by_role("row", name="tokenizer.ggml.tokens")).to_contain_text("[512]")
+
+
+def test_a_card_cannot_act(visit):
+    page = open_model(visit, "model (")
+    page.get_by_text("Model card", exact=True).click()
+    card = page.locator("#about .card")
+    expect(card.get_by_role("heading").first).to_have_text("A model <b>of tests</b>")
+    expect(card).to_contain_text('<script>console.error("ran")</script>')
+    assert card.locator("script, img, a, b, i").count() == 0
+    assert page.content().count("example.org") == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_a_phone(visit, theme):
+    page = open_model(visit, width=360, theme=theme)
+    page.get_by_text("Model card", exact=True).click()
+    page.get_by_text("What the file says of itself").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_damaged_file_is_a_sentence(visit, folder):
+    path = folder / "export" / "model-F16.gguf"
+    whole = path.read_bytes()
+    page = open_model(visit, "model (")
+    path.write_bytes(whole[:1000])
+    try:
+        page.get_by_label("Model", exact=True).locator("visible=true").click()
+        page.get_by_role("option", name="export").click()
+        expect(page.get_by_role("alert")).to_contain_text("is not a whole GGUF file")
+        assert str(folder) not in page.content()
+    finally:
+        path.write_bytes(whole)
+
+
+def test_what_lies_beside_a_model_is_read_from_its_origin_only(folder):
+    models = find_models([folder])
+    export = next(one for one in models.values() if one.path.suffix == ".gguf")
+    about = look(export, models.values())
+    assert about.origin.path == folder / "model"
+    assert about.card == CARD
+    alone = look(export, [export])
+    assert (alone.origin, alone.card, alone.lines) == (export, "", [])
+
+
+def test_a_file_that_is_no_model_is_an_error(tmp_path):
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    with pytest.raises(BadInput, match="is not a whole GGUF file"):
+        look(Found("broken", tmp_path / "broken.gguf", 4, True), [])
+
+
+def test_markdown_becomes_markup_and_nothing_else():
+    text = str(render(CARD, "card"))
+    assert "license" not in text
+    assert "<strong>small</strong>, <code>quick</code> and a picture, see this. &lt;script&gt;" in text
+    assert "<h3>A model &lt;b&gt;of tests&lt;/b&gt;</h3>" in text
+    assert "<ul><li>one</li><li>two and more</li></ul>" in text
+    assert "<code>edgelm run . &quot;x&quot; # &lt;i&gt;</code></pre>" in text
+    assert '<th scope="row">topic</th>' in text
+    assert str(render("| a | b |\n| --- | --- |\n| 1 |", "x")).count("<td") == 1
+    assert (
+        str(render("a\n\n```\nnever closed", "x"))
+        == '<p>a</p><pre tabindex="0"><code>never closed</code></pre>'
+    )
