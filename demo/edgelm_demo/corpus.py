@@ -1,6 +1,5 @@
 """The tab Corpus: what became of the documents, and what its filters say of a text."""
 
-import threading
 from collections.abc import Callable, Iterator
 from math import floor, log10
 from typing import Any
@@ -14,6 +13,7 @@ from edgelm_demo import corpus_views as views
 from edgelm_demo.context import QUIET, Context, note, problem
 from edgelm_demo.corpora import Library, Opened
 from edgelm_demo.interface import FIRST, say, text
+from edgelm_demo.turns import FREE, Stops, busy
 
 MAX_CHARACTERS = 20_000
 EXAMPLES = 4  # documents shown of those that another bound keeps, and of those that it rejects
@@ -34,7 +34,7 @@ class Reading:
     def __init__(self, context: Context):
         self.corpora = context.corpora
         self.library = Library(context.corpora)
-        self.stopped: dict[str | None, threading.Event] = {}
+        self.stops = Stops()
 
     def choices(self, name: str, fate: str, locale: str) -> dict[str, Choices]:
         """What the controls offer of a corpus, in the order in which `fill` gives it."""
@@ -134,42 +134,34 @@ class Reading:
     def shuffle(self, seed: int) -> int:
         return seed + 1
 
-    def stop(self, request: gr.Request) -> None:
-        if event := self.stopped.get(request.session_hash):
-            event.set()
-
     def check(
         self, given: str, code: str, name: str, locale: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """What the filters and the identifier say of a text; the status line; Check, Stop."""
-        stopped = self.stopped[request.session_hash] = threading.Event()
-        busy = (gr.update(interactive=False), gr.update(interactive=True))
-        free = (gr.update(interactive=True), gr.update(interactive=False))
-        yield "", note(say(locale, "corpus.opening", seconds=0)), *busy
+        turned, free = busy(), (gr.update(interactive=True), gr.update(interactive=False))
+
+        def work() -> Any:
+            return self.library.open(name).check(given, code or None)
+
         try:
-            if len(given) > MAX_CHARACTERS:
-                raise BadInput(say(locale, "corpus.too_long", count=len(given), most=MAX_CHARACTERS))
-            if not given.strip():
-                raise BadInput(say(locale, "corpus.nothing"))
-
-            def work() -> Any:
-                return self.library.open(name).check(given, code or None)
-
-            for done in self.library.working(work):
-                if stopped.is_set():
-                    yield "", note(say(locale, "corpus.stopped")), *free
-                    return
-                if isinstance(done, tuple):
-                    facts = self.library.facts(name)
-                    whole, lines, copies = done[0]
-                    shown = views.judgement(facts, locale, whole, lines, copies, given)
-                    yield shown, "", *free
-                else:
-                    yield "", note(say(locale, "corpus.preparing", seconds=done)), *busy
+            with self.stops.watch(request) as stopped:
+                yield "", note(say(locale, "corpus.opening", seconds=0)), *turned
+                if len(given) > MAX_CHARACTERS:
+                    raise BadInput(say(locale, "corpus.too_long", count=len(given), most=MAX_CHARACTERS))
+                if not given.strip():
+                    raise BadInput(say(locale, "corpus.nothing"))
+                for done in self.library.working(work):
+                    if stopped.is_set():
+                        yield "", note(say(locale, "corpus.stopped")), *free
+                        return
+                    if isinstance(done, tuple):
+                        facts = self.library.facts(name)
+                        whole, lines, copies = done[0]
+                        yield views.judgement(facts, locale, whole, lines, copies, given), "", *free
+                    else:
+                        yield "", note(say(locale, "corpus.preparing", seconds=done)), *turned
         except Exception as error:
             yield "", problem(error, locale, self.corpora[name]), *free
-        finally:
-            self.stopped.pop(request.session_hash, None)
 
     def choose_rule(self, name: str, rule: str | None, scope: str, locale: str) -> Iterator[tuple[Any, Any]]:
         """The slider for a bound, at its value, and what it does there: nothing."""
@@ -375,7 +367,7 @@ def _check(context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[
     outputs = [shown, status, check, stop]
     event = check.click(reading.check, [given, said, corpus, context.locale], outputs, **QUIET)
     event.failure(None, None, [check, stop], js=FREE, **QUIET)
-    stop.click(reading.stop, queue=False, **QUIET)
+    stop.click(reading.stops.press, queue=False, **QUIET)
     return said
 
 
@@ -411,9 +403,6 @@ def _when_opened(view: gr.Radio, own: str, event: Event) -> None:
             yield gr.skip()
 
     view.input(come, [view, *inputs], outputs, **QUIET)
-
-
-FREE = "() => [true, false].map(interactive => ({__type__: 'update', interactive}))"
 
 
 def _dropdown(choices: dict[str, Choices], name: str, label: str, **options: Any) -> gr.Dropdown:

@@ -7,8 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from edgelm.errors import EdgelmError
-from edgelm_demo import compare, corpus, tasks, words, write
-from edgelm_demo import corpus, model, write
+from edgelm_demo import compare, corpus, model, tasks, words, write
 from edgelm_demo.context import Context
 from edgelm_demo.corpora import find_corpora
 from edgelm_demo.interface import chooser, follow, text
@@ -19,7 +18,6 @@ TABS: dict[str, Callable[[Context], None]] = {
     "tasks": tasks.build,
     "compare": compare.build,
     "words": words.build,
-    "corpus": corpus.build,
     "corpus": corpus.build,
     "model": model.build,
 }

@@ -2,7 +2,6 @@
 
 import html
 import json
-import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -19,8 +18,8 @@ from edgelm.languages import load_languages
 from edgelm.runtime import Generation, load_labeller
 from edgelm.runtime.answers import answer
 from edgelm_demo.answered import answered
-from edgelm_demo.context import QUIET, TURNS, Context, note, problem
-from edgelm_demo.interface import say, text, texts
+from edgelm_demo.context import QUIET, Context, note, problem
+from edgelm_demo.interface import say, text
 from edgelm_demo.offers import (
     EXAMPLES,
     INTO,
@@ -32,7 +31,8 @@ from edgelm_demo.offers import (
     kinds,
     language_name,
 )
-from edgelm_demo.write import FREE, INTERVAL, MAX_CHARACTERS, figures
+from edgelm_demo.turns import Stops, busy, stoppable
+from edgelm_demo.write import INTERVAL, MAX_CHARACTERS, figures
 
 AT_ONCE: dict[str, Any] = {"queue": False, **QUIET}
 TRIPLES = "triples"
@@ -49,7 +49,7 @@ class Tasks:
     def __init__(self, context: Context):
         self.context = context
         self.offers = find_offers(context.models.values())
-        self.stopped: dict[str | None, threading.Event] = {}
+        self.stops = Stops()
 
     def kinds(self) -> list[str]:
         """Those with a model, and those that there is a command for."""
@@ -100,41 +100,40 @@ class Tasks:
         found = examples(self.offers[key], code or "")
         return found[number] if number < len(found) else gr.update()
 
-    def stop(self, request: gr.Request) -> None:
-        if event := self.stopped.get(request.session_hash):
-            event.set()
-
     def ask(
         self, key: str, code: str, given: str, locale: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """Stream the answer and the status line."""
-        stopped = self.stopped[request.session_hash] = threading.Event()
-        offer, report, shown = self.offers[key], Generation(), 0.0
-        busy = gr.update(interactive=False), gr.update(interactive=True)
-        yield "", note(say(locale, "write.opening")), *busy
+        offer, report, turned = self.offers[key], Generation(), busy()
         try:
-            given = normalize("NFC", given)
-            if not given.strip():
-                raise BadInput(say(locale, "tasks.empty"))
-            if len(given) > MAX_CHARACTERS:
-                raise BadInput(say(locale, "write.too_long", count=len(given), most=MAX_CHARACTERS))
-            with self.context.shelf.borrow(offer.model.path, None if offer.model.writes else load) as model:
-                begin, page = time.perf_counter(), ""
-                tag = bcp47(code.split(INTO)[-1])
-                for found in says(model, offer, given, code, report):
-                    page = answered(found, given, tag, locale, offer.task)
-                    if stopped.is_set():
-                        break
-                    if time.monotonic() - shown > INTERVAL:
-                        shown = time.monotonic()
-                        yield page, note(say(locale, "write.writing")), *busy
-                seconds = time.perf_counter() - begin
-            state = "write.stopped" if stopped.is_set() else "write.finished"
-            yield page, note(took(locale, state, seconds, report)), *busy
+            with self.stops.watch(request) as stopped:
+                yield "", note(say(locale, "write.opening")), *turned
+                given = normalize("NFC", given)
+                check(given, locale)
+                read = None if offer.model.writes else load
+                with self.context.shelf.borrow(offer.model.path, read) as model:
+                    begin, shown, page = time.perf_counter(), 0.0, ""
+                    tag = bcp47(code.split(INTO)[-1])
+                    for found in says(model, offer, given, code, report):
+                        page = answered(found, given, tag, locale, offer.task)
+                        if stopped.is_set():
+                            break
+                        if time.monotonic() - shown > INTERVAL:
+                            shown = time.monotonic()
+                            yield page, note(say(locale, "write.writing")), *turned
+                    seconds = time.perf_counter() - begin
+                state = "write.stopped" if stopped.is_set() else "write.finished"
+            yield page, note(took(locale, state, seconds, report)), *turned
         except Exception as error:
-            yield "", problem(error, locale, offer.model), *busy
-        finally:
-            self.stopped.pop(request.session_hash, None)
+            yield "", problem(error, locale, offer.model), *turned
+
+
+def check(given: str, locale: str) -> None:
+    """Raise `BadInput` for no text, or one that is too long."""
+    if not given.strip():
+        raise BadInput(say(locale, "tasks.empty"))
+    if len(given) > MAX_CHARACTERS:
+        raise BadInput(say(locale, "write.too_long", count=len(given), most=MAX_CHARACTERS))
 
 
 def load(path: Path, threads: int) -> Any:
@@ -215,14 +214,16 @@ def build(context: Context) -> None:
                 gr.HTML(text("tasks.result"), elem_classes="label")
                 result = gr.HTML(padding=True, elem_id="tasks-result")
             status = gr.HTML(elem_id="tasks-status")
-    pressed = [go.click, given.submit]
-    waiting = json.dumps({one: note(say(one, "write.waiting")) for one in texts()})
-    gr.on(pressed, None, locale, status, js=f"code => ({waiting})[code]", **QUIET)
-    asked = gr.on(pressed, tasks.ask, [model, language, given, locale], [result, status, go, stop], **TURNS)
-    asked.then(None, None, [go, stop], js=FREE, **QUIET)  # only now, as in Write
-    asked.failure(None, None, status, js="() => ``", **QUIET)
-    stop.click(tasks.stop, **AT_ONCE)
-    # Not `input`, which a dropdown also tells when it is left, after what the reader may have done next.
+    stoppable(
+        [go.click, given.submit],
+        tasks.ask,
+        [model, language, given, locale],
+        [result, status, go, stop],
+        buttons=(go, stop),
+        status=status,
+        locale=locale,
+        stops=tasks.stops,
+    )
     kind.change(tasks.choose_kind, [kind, locale], [body, model, none, hint], **AT_ONCE)
     languages_of: tuple[Any, ...] = (tasks.choose_model, [model, spoken, locale], [language, *samples])
     model.change(*languages_of, **AT_ONCE)

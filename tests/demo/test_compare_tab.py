@@ -9,6 +9,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page is driv
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 from contrast import contrasts  # noqa: E402
+from driving import open_tab  # noqa: E402
 from edgelm_demo.compare import SAMPLE_BYTES, Run, judged_by  # noqa: E402
 from edgelm_demo.compare_view import cards, chart, departure, short  # noqa: E402
 from edgelm_demo.models import Found  # noqa: E402
@@ -46,7 +47,7 @@ def address(models):
 
 def open_compare(visit, **options):
     page = visit(**options)
-    page.get_by_role("tab", name="Compare").click()
+    open_tab(page, "Compare")
     page.locator("#compare").wait_for()
     return page
 

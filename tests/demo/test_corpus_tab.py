@@ -13,6 +13,7 @@ pytest.importorskip("pyarrow", reason="corpora are read with the extra 'corpus'"
 
 import gradio as gr  # noqa: E402
 import numpy as np  # noqa: E402
+from driving import open_tab  # noqa: E402
 from edgelm_demo import corpora  # noqa: E402
 from edgelm_demo.context import Context  # noqa: E402
 from edgelm_demo.corpora import Corpus, Library, Opened, find_corpora  # noqa: E402
@@ -57,7 +58,7 @@ def address(folder):
 
 def open_view(visit, view=None, **options):
     page = visit(**options)
-    page.get_by_role("tab", name="Corpus").click()
+    open_tab(page, "Corpus")
     page.locator("#funnel .bars").wait_for()
     if view:
         page.get_by_role("radio", name=view).check()
@@ -278,7 +279,7 @@ def test_a_page_without_a_corpus_says_how_to_make_one(tiny_model_dir, browser):
     address = launch(page)
     shown = browser.new_page()
     shown.goto(address)
-    shown.get_by_role("tab", name="Corpus").click()
+    open_tab(shown, "Corpus")
     shown.get_by_text("edgelm corpus build FOLDER -o my-corpus").wait_for()
     shown.close()
     page.close(verbose=False)

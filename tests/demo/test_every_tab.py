@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 axe = pytest.importorskip("axe_playwright_python", reason="it brings axe")
 
+from driving import open_tab  # noqa: E402
 from edgelm_demo.interface import FIRST, say  # noqa: E402
 from edgelm_demo.page import TABS, build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
@@ -35,27 +36,14 @@ def tabs(visit):
 
     def walk(width, theme):
         page = visit(width=width, theme=theme)
-        page.get_by_role("tab").first.wait_for()
-        for number, name in enumerate(TABS):
-            if width > 500:
-                page.get_by_role("tab").nth(number).click()
-            else:
-                open_narrow(page, say(FIRST, f"page.tabs.{name}"))
+        for name in TABS:
+            open_tab(page, say(FIRST, f"page.tabs.{name}"))
             page.wait_for_timeout(300)  # colours fade
             PICTURES.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=PICTURES / f"{name}-{width}-{theme}.png", full_page=True)
             yield name, page
 
     return walk
-
-
-def open_narrow(page, label):
-    """Choose a tab where some of them stand behind Gradio's button for those that do not fit."""
-    tab = page.get_by_role("tab", name=label, exact=True)
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown button", has_text=label)
-    tab.click()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

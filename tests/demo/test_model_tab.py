@@ -8,6 +8,7 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
+from driving import open_tab  # noqa: E402
 from edgelm_demo.markdown import render  # noqa: E402
 from edgelm_demo.model import look  # noqa: E402
 from edgelm_demo.models import Found, find_models  # noqa: E402
@@ -76,7 +77,7 @@ def address(folder):
 
 def open_model(visit, name="export", **options):
     page = visit(**options)
-    page.get_by_role("tab", name="Model").click()
+    open_tab(page, "Model")
     page.locator("#about .facts").wait_for()
     page.get_by_label("Model", exact=True).locator("visible=true").click()
     page.get_by_role("option", name=name).click()

@@ -10,6 +10,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page is driv
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 pytest.importorskip("sklearn_crfsuite", reason="CRFsuite trains the tagger")
 
+from driving import open_tab  # noqa: E402
 from edgelm_demo.answered import answered  # noqa: E402
 from edgelm_demo.interface import FIRST, texts  # noqa: E402
 from edgelm_demo.models import find_models  # noqa: E402
@@ -99,7 +100,7 @@ def open_tasks(visit, kind, model="", **options):
     page.asked = set()
     page.on("request", lambda one: one.url.endswith("/run/predict") and page.asked.add(one))
     page.on("requestfinished", lambda one: page.asked.discard(one))
-    page.get_by_role("tab", name="Tasks").click()
+    open_tab(page, "Tasks")
     page.locator(".samples button:visible").first.wait_for()  # what follows the page's language has come
     settle(page)
     choose(page, "What to do", kind)

@@ -8,6 +8,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page is driv
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 from contrast import contrasts  # noqa: E402
+from driving import open_tab  # noqa: E402
 from edgelm_demo.interface import say  # noqa: E402
 from edgelm_demo.page import build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
@@ -28,7 +29,7 @@ def address(tiny_model_dir):
 
 def open_words(visit, text=None, **options):
     page = visit(**options)
-    page.get_by_role("tab", name="Words").click()
+    open_tab(page, "Words")
     if text is not None:
         page.locator("#words-given textarea").fill(text)
     page.get_by_role("button", name="Cut into tokens").click()
@@ -146,7 +147,7 @@ def test_a_token_tells_its_number_to_a_mouse_and_to_the_keyboard(visit, tiny_mod
 
 def test_what_cannot_be_cut_is_a_sentence(visit):
     page = visit()
-    page.get_by_role("tab", name="Words").click()
+    open_tab(page, "Words")
     given = page.locator("#words-given textarea")
     given.evaluate("box => box.removeAttribute('maxlength')")
     for text, sentence in (("  ", "There is no text."), ("a" * 4001, "The text has 4,001 characters.")):
