@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 OPEN = 2  # corpora in memory; one of half a million documents takes some 150 MB
 WORKERS = 2
+STEPS = 100  # of a slider, or more
 INTERVAL = 0.3  # seconds between two signs of life
 
 
@@ -164,3 +166,28 @@ class Library:
         while not wait([future], INTERVAL).done:
             yield time.monotonic() - begun
         yield (future.result(),)
+
+
+def commonest(values: list[float]) -> float | None:
+    """The value that is there most often, None where there is none."""
+    return max(dict.fromkeys(values), key=values.count) if values else None
+
+
+def slider_range(column: np.ndarray, side: str, now: float | None) -> tuple[float, float, float]:
+    """Least value, greatest value and step of a slider for one side's bound on a column.
+
+    An upper bound cuts the upper half of the documents, a lower bound the lower half, and
+    from 0 on, which asks for nothing.
+    """
+    finite = column[np.isfinite(column)]
+    if not len(finite):
+        return 0.0, 1.0, 0.01
+    low, middle, high = (float(one) for one in np.quantile(finite, [0, 0.5, 1]))
+    first, last = (min(low, 0.0), middle) if side == "min" else (middle, high)
+    if now is not None and low <= now <= high:
+        first, last = min(first, now), max(last, now)
+    step = 10.0 ** floor(log10(max(last - first, 1e-6) / STEPS))
+    if column.dtype.kind == "i":
+        step = max(1.0, step)
+    first = floor(first / step) * step
+    return first, max(-floor(-last / step) * step, first + step), step

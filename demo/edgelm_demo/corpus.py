@@ -1,7 +1,6 @@
 """The tab Corpus: what became of the documents, and what its filters say of a text."""
 
 from collections.abc import Callable, Iterator
-from math import floor, log10
 from typing import Any
 
 import gradio as gr
@@ -11,13 +10,12 @@ from edgelm.corpus.page.facts import Facts
 from edgelm.errors import BadInput
 from edgelm_demo import corpus_views as views
 from edgelm_demo.context import QUIET, Context, note, problem
-from edgelm_demo.corpora import Library, Opened
+from edgelm_demo.corpora import Library, Opened, commonest, slider_range
 from edgelm_demo.interface import FIRST, say, text
 from edgelm_demo.turns import FREE, Stops, busy
 
 MAX_CHARACTERS = 20_000
 EXAMPLES = 4  # documents shown of those that another bound keeps, and of those that it rejects
-STEPS = 100  # of the slider, or more
 MOST_SOURCES = 200  # to choose from
 VIEWS = ("funnel", "measures", "browse", "check", "bounds")
 # Radios and not tabs, of which a phone shows the first and hides the others in a menu.
@@ -176,7 +174,7 @@ class Reading:
                 one["language"]: one[side] for one in own if side in one and scope in (ANY, one["language"])
             }
             column = opened.columns[own[0]["column"]]
-            now = _commonest(list(values.values()))
+            now = commonest(list(values.values()))
             low, high, step = slider_range(column, side, now)
             bounds = views.bounds_now(self.library.facts(name), locale, side, values)
             value = high if now is None else min(max(now, low), high)
@@ -226,30 +224,6 @@ class Reading:
                 )
         except Exception as error:
             yield problem(error, locale, self.corpora[name])
-
-
-def _commonest(values: list[float]) -> float | None:
-    return max(dict.fromkeys(values), key=values.count) if values else None
-
-
-def slider_range(column: np.ndarray, side: str, now: float | None) -> tuple[float, float, float]:
-    """Least value, greatest value and step of a slider for one side's bound on a column.
-
-    An upper bound cuts the upper half of the documents, a lower bound the lower half, and
-    from 0 on, which asks for nothing.
-    """
-    finite = column[np.isfinite(column)]
-    if not len(finite):
-        return 0.0, 1.0, 0.01
-    low, middle, high = (float(one) for one in np.quantile(finite, [0, 0.5, 1]))
-    first, last = (min(low, 0.0), middle) if side == "min" else (middle, high)
-    if now is not None and low <= now <= high:
-        first, last = min(first, now), max(last, now)
-    step = 10.0 ** floor(log10(max(last - first, 1e-6) / STEPS))
-    if column.dtype.kind == "i":
-        step = max(1.0, step)
-    first = floor(first / step) * step
-    return first, max(-floor(-last / step) * step, first + step), step
 
 
 def build(context: Context) -> None:

@@ -16,8 +16,8 @@ import numpy as np  # noqa: E402
 from driving import open_tab  # noqa: E402
 from edgelm_demo import corpora  # noqa: E402
 from edgelm_demo.context import Context  # noqa: E402
-from edgelm_demo.corpora import Corpus, Library, Opened, find_corpora  # noqa: E402
-from edgelm_demo.corpus import MAX_CHARACTERS, Reading, slider_range  # noqa: E402
+from edgelm_demo.corpora import Corpus, Library, Opened, find_corpora, slider_range  # noqa: E402
+from edgelm_demo.corpus import MAX_CHARACTERS, Reading  # noqa: E402
 from edgelm_demo.page import build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
 
