@@ -28,7 +28,8 @@ class Text(str):
 @functools.cache
 def texts() -> dict[str, dict[str, str]]:
     """Words by key, by the code of the language; English is complete, and the first."""
-    read = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8"))
+    file = Path(__file__).with_name("texts.yaml")
+    read = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return {code: dict(_flat(words)) for code, words in read.items()}
 
 
