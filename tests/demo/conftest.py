@@ -39,6 +39,7 @@ def visit(browser, address):
         page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).hostname))
         opened.append((context, seen))
         page.goto(address)
+        page.wait_for_function("document.querySelector('#locale input')?.value")  # its controls are alive
         return page
 
     yield open_page
