@@ -1,7 +1,7 @@
 """Pictures of the demo page at work, for the README: python demo/tour.py MODELS FOLDER
 
 edgelm quickstart
-python demo/tour.py edgelm-quickstart docs/demo         # a minute; one picture a tab, 1200 pixels wide
+python demo/tour.py edgelm-quickstart docs/demo         # a minute; one picture a tab, 1200 x 1000, and one of a phone
 python demo/tour.py edgelm-quickstart pictures dark
 
 Drives the page in a Chromium, without a display. Needs playwright.
@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from edgelm.errors import BadInput, EdgelmError, MissingExtra
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WIDE, PHONE = {"width": 1200, "height": 800}, {"width": 360, "height": 780}
+WIDE, PHONE = {"width": 1200, "height": 1000}, {"width": 360, "height": 780}
 LANGUAGE = "isiZulu"
 
 
@@ -49,13 +49,15 @@ def compare(view: Page) -> None:
 
 def words(view: Page) -> None:
     """Cut the example into tokens."""
-    view.get_by_role("button", name="Cut into tokens").click()
-    view.locator("#words-cut .token, .words .token").first.wait_for()
+    view.locator("#cut").click()
+    view.wait_for_function(
+        "document.querySelector('#tokens').innerText && document.querySelector('#words-languages').innerText"
+    )
 
 
 def seen(view: Page) -> None:
-    """What is there without a press."""
-    view.wait_for_load_state("networkidle")
+    """What is there without a press, once it has come."""
+    view.wait_for_timeout(2000)
 
 
 SCENES: dict[str, Callable[[Page], None]] = {
