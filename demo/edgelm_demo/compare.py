@@ -22,7 +22,7 @@ from edgelm.tokenizer.texts import sample_texts
 from edgelm_demo.compare_view import cards, chart
 from edgelm_demo.context import QUIET, Context, note, problem
 from edgelm_demo.interface import say, text
-from edgelm_demo.models import RUNS_WITH, Found
+from edgelm_demo.models import RUNS_WITH, Found, Shelf
 from edgelm_demo.turns import Stops, busy, stoppable
 
 FEWEST, MOST = 2, 4  # files at once
@@ -65,8 +65,7 @@ class Comparing:
     def __init__(self, context: Context):
         self.context = context
         self.stops = Stops()
-        self.before: dict[Path, int] = {}  # bytes of memory when a file was opened
-        self.memory: dict[Path, int] = {}  # bytes that the program grew by until it had written
+        self.memory: dict[Path, int] = {}  # bytes that the program grew by until a file had written
 
     def compare(
         self,
@@ -117,15 +116,16 @@ class Comparing:
         run.state = "opening"
         yield
         try:
-            with self.context.shelf.borrow(run.found.path, self.load) as model:
+            opened = Opening(self.context.shelf)
+            with self.context.shelf.borrow(run.found.path, opened.load) as model:
                 run.state = "writing"
                 run.tagged = model.language_tag(code) is not None
                 yield from written(run, model, given, code if run.tagged else None, asked, stopped)
                 run.state = "reading"
                 yield
                 run.bits = known["bits_per_byte"]["mean"] if known else bits(model, code, stopped)
-                if (before := self.before.pop(run.found.path, None)) is not None:
-                    self.memory[run.found.path] = max(resident_memory() - before, 0)
+                if (grown := opened.grown()) is not None:
+                    self.memory[run.found.path] = grown
                 run.memory = self.memory.get(run.found.path)
             run.state = "done"
             measured.setdefault(code, {})[run.found.name] = entry(run)
@@ -138,13 +138,28 @@ class Comparing:
                 ' role="alert"', ""
             )  # drawn anew with each token, it would not be still
 
+
+class Opening:
+    """What the program grew by since a file was opened, as long as no other came or went."""
+
+    def __init__(self, shelf: Shelf):
+        self.shelf = shelf
+        self.before: int | None = None
+        """Bytes of memory; None of a file that was open already."""
+
     def load(self, path: Path, threads: int) -> Any:
-        """As `edgelm.load`; keeps how much memory the program had before, what runs the model included."""
+        """As `edgelm.load`; what runs the model counts as there before."""
         backend = "llama.cpp" if path.is_file() else "onnx" if find_graph(path) else "torch"
         importlib.import_module(next(name for name in RUNS_WITH[backend] if find_spec(name)))
         release_memory()
-        self.before[path] = resident_memory()
+        self.before, self.changes = resident_memory(), self.shelf.changes
         return edgelm.load(path, threads=threads)
+
+    def grown(self) -> int | None:
+        """Bytes, or None where they are not known to be this file's."""
+        if self.before is None or self.shelf.changes != self.changes:
+            return None
+        return max(resident_memory() - self.before, 0)
 
 
 def check(names: list[str], given: str, locale: str) -> None:

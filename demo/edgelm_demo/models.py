@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,7 +20,8 @@ from edgelm.runtime.gguf_header import is_model
 from edgelm.runtime.inside import writes
 from edgelm.runtime.labeller import SMALL
 
-READERS = 2  # models at work at once, and in memory
+READERS = 2  # models at work at once
+KEPT, MOST_BYTES = 4, 2_000_000_000  # models in memory, and their weights together
 WAITING = 16  # requests that may wait for them
 DEPTH = 4  # levels of folders searched for models
 RUNS_WITH = {
@@ -62,7 +63,7 @@ def find_models(paths: Iterable[Path]) -> dict[str, Found]:
             )
         for model in _models_below(path, DEPTH):
             name = path.resolve().name if model == path else model.relative_to(path).as_posix()
-            found.setdefault(model.resolve(), str(model) if name in found.values() else name)
+            found.setdefault(model.resolve(), apart(model, name, set(found.values())))
     if not found:
         remedy = (
             "give a .gguf file or a folder with model.onnx or model.safetensors, or run: edgelm quickstart"
@@ -100,6 +101,13 @@ def _models_below(path: Path, levels: int) -> Iterator[Path]:
                 yield from _models_below(child, levels - 1)
 
 
+def apart(path: Path, name: str, taken: Collection[str]) -> str:
+    """A name for what lies at `path` that is not taken: `name`, or as much of the path's end as it needs."""
+    parts = path.resolve().parts
+    ends = ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
+    return next(one for one in (name, *ends) if one not in taken)
+
+
 def _graphs(path: Path) -> list[Path]:
     return [*path.glob("model.onnx*"), *path.glob("model.ort")]
 
@@ -122,7 +130,7 @@ def _size(path: Path) -> int:
 
 
 class Shelf:
-    """The models in memory, `READERS` at most, each lent to one generation at a time.
+    """The models in memory, each lent to one generation at a time; the least recently used gives way.
 
     A loaded model holds one sequence (llama.cpp clears it when the next begins), so two readers of one model
     get a copy each: neither waits for the other nor can spoil the other's text. That is cheap, as copies of a
@@ -133,7 +141,9 @@ class Shelf:
 
     def __init__(self) -> None:
         self.idle: list[tuple[Path, Any]] = []  # least recently used first
-        self.lent = 0
+        self.lent: list[Path] = []
+        self.changes = 0
+        """How often a model was opened or closed."""
         self.places, self.lock = threading.BoundedSemaphore(READERS), threading.Lock()
         self.threads = max(1, usable_cores() // READERS)
 
@@ -142,19 +152,25 @@ class Shelf:
         """A model, loaded with `edgelm.load` unless told otherwise."""
         with self.places:
             with self.lock:
-                self.lent += 1
                 place = next((n for n, (known, _) in enumerate(self.idle) if known == path), None)
                 model = None if place is None else self.idle.pop(place)[1]
-                while self.lent + len(self.idle) > READERS:
+                self.lent.append(path)
+                while self.idle and self._too_many():
                     _close(self.idle.pop(0)[1])
+                    self.changes += 1
+                self.changes += model is None
             try:
                 model = model or (load or edgelm.load)(path, threads=self.threads)
                 yield model
             finally:
                 with self.lock:
-                    self.lent -= 1
+                    self.lent.remove(path)
                     if model:
                         self.idle.append((path, model))
+
+    def _too_many(self) -> bool:
+        held = [*self.lent, *(path for path, _ in self.idle)]
+        return len(held) > KEPT or sum(map(_size, held)) > MOST_BYTES
 
 
 def _close(model: Any) -> None:

@@ -9,28 +9,12 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
 
 from edgelm.errors import BadInput
+from edgelm_demo.guard import Guard
 from edgelm_demo.page import build
 
-PAGES = {"/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json"}
-CALLS = {"info", "run/predict", "cancel", "startup-events", "app_id"}
-ROUTES = PAGES | {f"/gradio_api/{call}" for call in CALLS}
-FOLDERS = ("/assets/", "/static/", "/gradio_api/queue/", "/gradio_api/heartbeat/")
-
-
-class OnlyRoutesInUse:
-    """Refuses Gradio's routes for files, uploads, proxying and its API, none of which the page uses."""
-
-    def __init__(self, app: Any):
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan" or scope["path"] in ROUTES or scope["path"].startswith(FOLDERS):
-            await self.app(scope, receive, send)
-        else:
-            await PlainTextResponse("There is no such page.", 404)(scope, receive, send)
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str = "127.0.0.1") -> str:
@@ -68,7 +52,7 @@ def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str
         footer_links=[],
         blocked_paths=[os.path.abspath(os.sep)],  # stronger than GRADIO_ALLOWED_PATHS
         prevent_thread_lock=True,
-        app_kwargs={"middleware": [Middleware(OnlyRoutesInUse)]},
+        app_kwargs={"middleware": [Middleware(Guard, hosts=LOOPBACK if host in LOOPBACK else frozenset())]},
     )
     return address
 

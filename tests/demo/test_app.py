@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 import httpx
+from edgelm_demo.guard import LARGEST  # noqa: E402
 from edgelm_demo.models import WAITING, Shelf, find_models
 from edgelm_demo.page import build
 from edgelm_demo.server import launch
@@ -339,3 +341,41 @@ def test_ctrl_c_stops_it_with_one_line(tiny_model_dir):
         process.send_signal(2)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out.strip(), err) == (0, "Stopped.", "")
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Another server, which the page must never ask."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"x")
+
+    def log_message(self, *words):
+        pass
+
+
+def test_a_text_that_says_it_is_a_file_is_not_fetched(server):
+    elsewhere = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    elsewhere.asked = []
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{elsewhere.server_port}/secret"
+    file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+    for text in (file, [file], {"text": "", "files": [file]}):
+        assert server.join("fetcher", text=text).status_code == 400
+    elsewhere.shutdown()
+    elsewhere.server_close()
+    assert elsewhere.asked == []
+
+
+def test_a_request_too_long_is_refused_before_it_is_read_whole(server):
+    assert server.join("long", text="a" * LARGEST).status_code == 413
+    assert server.join("shorter", length=8).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", ""])
+def test_a_page_elsewhere_that_borrows_the_address_is_refused(server, name):
+    for path in ("/", "/config", "/gradio_api/queue/data?session_hash=x"):
+        assert httpx.get(server.url + path, headers={"host": name}).status_code == 403
+    assert httpx.get(server.url, headers={"host": f"localhost:{server.url[-5:]}"}).status_code == 200
