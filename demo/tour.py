@@ -1,7 +1,7 @@
 """Pictures of the demo page at work, for the README: python demo/tour.py MODELS FOLDER
 
 edgelm quickstart
-python demo/tour.py edgelm-quickstart docs/demo         # a minute; one picture a tab, 1200 x 1000, and one of a phone
+python demo/tour.py edgelm-quickstart docs/demo   # half a minute; one picture a tab, and one of a phone
 python demo/tour.py edgelm-quickstart pictures dark
 
 Drives the page in a Chromium, without a display. Needs playwright.

@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.responses import PlainTextResponse
 
+from edgelm.hosts import may_ask
+
 PAGES = {"/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json"}
 CALLS = {"info", "run/predict", "cancel", "startup-events", "app_id"}
 ROUTES = PAGES | {f"/gradio_api/{call}" for call in CALLS}
@@ -43,8 +45,8 @@ class Guard:
         await (refused or self.app)(scope, receive, send)
 
     def _refused(self, scope: Any) -> PlainTextResponse | None:
-        headers = dict(scope.get("headers", ()))
-        if self.hosts and host_name(headers.get(b"host", b"").decode("latin-1")) not in self.hosts:
+        asked = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1")
+        if not may_ask(asked, self.hosts):
             names = ", ".join(sorted(self.hosts))
             return PlainTextResponse(f"The page goes by these names: {names}.", 403)
         if scope["type"] != "http" or not (scope["path"] in ROUTES or scope["path"].startswith(FOLDERS)):
@@ -84,7 +86,9 @@ def _plain(body: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     values = asked.get("data") if isinstance(asked, dict) else None
-    return isinstance(asked, dict) and (values is None or (isinstance(values, list) and all(map(_value, values))))
+    if not isinstance(asked, dict) or not isinstance(values, list | None):
+        return False
+    return all(map(_value, values or ()))
 
 
 def _value(value: Any) -> bool:

@@ -5,16 +5,14 @@ import socket
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from edgelm.errors import BadInput
+from edgelm.hosts import allowed
 from edgelm_demo.guard import Guard
 from edgelm_demo.page import build
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str = "127.0.0.1") -> str:
@@ -52,7 +50,7 @@ def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str
         footer_links=[],
         blocked_paths=[os.path.abspath(os.sep)],  # stronger than GRADIO_ALLOWED_PATHS
         prevent_thread_lock=True,
-        app_kwargs={"middleware": [Middleware(Guard, hosts=LOOPBACK if host in LOOPBACK else frozenset())]},
+        app_kwargs={"middleware": [Middleware(Guard, hosts=allowed(host))]},
     )
     return address
 

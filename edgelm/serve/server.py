@@ -1,7 +1,6 @@
 """Running the server: the socket, the signals, the end."""
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
@@ -12,11 +11,11 @@ from pathlib import Path
 import uvicorn
 
 from edgelm.errors import BadInput
+from edgelm.hosts import allowed, is_local
 from edgelm.runtime import load
 from edgelm.serve.app import Gate, build
 from edgelm.serve.worker import Worker
 
-LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 CONNECTIONS = 512
 SLOW = 5
 """Seconds that clients have to take their last bytes."""
@@ -57,15 +56,14 @@ def serve(
         remedy = "take letters, digits and marks of ASCII"
         raise BadInput("the API key has characters that a header cannot hold", remedy=remedy)
     listener = open_socket(host, port)
-    local = _is_local(host)
-    if not local and not key:
+    if not is_local(host) and not key:
         print(
             f"edgelm: warning: whoever reaches {host} can use this model. Give an --api-key.", file=sys.stderr
         )
     model = load(path, threads=threads, adapter=adapter)
     name = path.stem if path.is_file() else path.resolve().name
     worker = Worker(model, limits.waiting, limits.seconds)
-    gate = Gate(key, LOCAL | {host.lower()} if local else frozenset(), limits.size)
+    gate = Gate(key, allowed(host), limits.size)
     config = uvicorn.Config(
         build(worker, name, gate), http="h11", ws="none", lifespan="off", log_level="error", access_log=False,
         server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS,
@@ -129,10 +127,3 @@ def open_socket(host: str, port: int) -> socket.socket:
         remedy = "give another --port, or 0 for a free one"
         raise BadInput(f"{host} port {port} cannot be used ({error.strerror})", remedy=remedy) from None
     return listener
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

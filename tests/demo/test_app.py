@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 import httpx
-from edgelm_demo.guard import LARGEST  # noqa: E402
+from edgelm_demo.guard import LARGEST
 from edgelm_demo.models import WAITING, Shelf, find_models
 from edgelm_demo.page import build
 from edgelm_demo.server import launch
@@ -246,15 +246,15 @@ def test_a_reader_who_leaves_gives_the_model_back(server, unhurried, monkeypatch
     for number, _ in enumerate(server.messages("leaver")):
         if number == 8:
             break
-    assert shelf.lent == 1
+    assert len(shelf.lent) == 1
     deadline = time.monotonic() + 6
     while shelf.lent and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert shelf.lent == 0
+    assert not shelf.lent
     assert server.ask("stayer", length=8)[0][-1][1].startswith("Finished")
 
 
-def test_no_more_than_two_models_stay_loaded(monkeypatch):
+def test_the_least_recently_used_models_give_way(monkeypatch, tmp_path):
     opened, closed = [], []
 
     class Model:
@@ -264,22 +264,37 @@ def test_no_more_than_two_models_stay_loaded(monkeypatch):
         def close(self):
             closed.append(self.path)
 
+    paths = {name: tmp_path / f"{name}.gguf" for name in "abcdef"}
+    for path in paths.values():
+        path.write_bytes(bytes(100))
+    a, b, c, d, e, f = paths.values()
     monkeypatch.setattr(
         edgelm, "load", lambda path, threads: opened.append(path) or Model(path), raising=False
     )
     shelf = Shelf()
-    for path in "aba":
+    for path in (a, b, c, d, a):
         with shelf.borrow(path) as model:
             assert model.path == path
-    assert (opened, closed) == (["a", "b"], [])
-    with shelf.borrow("c"):
-        assert closed == ["b"], "the least recently used is closed"
-        with shelf.borrow("d"):
-            assert closed == ["b", "a"], "the one in use is not"
-    with shelf.borrow("c"), shelf.borrow("c"):
-        assert (opened, closed) == (["a", "b", "c", "d", "c"], ["b", "a", "d"]), (
-            "two readers have a copy each"
-        )
+    assert (opened, closed) == ([a, b, c, d], [])
+    with shelf.borrow(e):
+        assert closed == [b], "the least recently used is closed"
+        with shelf.borrow(f):
+            assert closed == [b, c], "the one in use is not"
+    with shelf.borrow(f), shelf.borrow(f):
+        assert opened == [a, b, c, d, e, f, f], "two readers have a copy each"
+    assert shelf.changes == len(opened) + len(closed)
+    monkeypatch.setattr("edgelm_demo.models.MOST_BYTES", 250)
+    with shelf.borrow(a):
+        assert sum(path.stat().st_size for path in (a, *(path for path, _ in shelf.idle))) <= 250
+
+
+def test_models_of_one_name_are_told_apart_without_the_whole_path(tmp_path):
+    for folder in ("one/x", "two/x", "three/y"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "model.gguf").write_bytes(b"x")
+    names = find_models([tmp_path / folder for folder in ("one/x", "two/x", "three/y")])
+    assert {name.split(" ")[0] for name in names} == {"model.gguf", "x/model.gguf", "y/model.gguf"}
+    assert not any(str(tmp_path) in name for name in names)
 
 
 def test_no_file_is_served_or_taken(server, tiny_model_dir, monkeypatch):
