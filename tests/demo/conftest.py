@@ -10,7 +10,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright runs once at a time, and other tests have one too
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
     if CHROMIUM is None:
