@@ -4,7 +4,6 @@ It hands out the files that are in the folder when it starts and nothing else, p
 for, with the headers that let a page use several threads.
 """
 
-import ipaddress
 import mimetypes
 import re
 import shutil
@@ -20,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from edgelm.artifacts import PROVENANCE
 from edgelm.errors import BadInput, EdgelmError, MissingExtra
 from edgelm.extras import require
+from edgelm.hosts import allowed, is_local, may_ask
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -46,7 +46,10 @@ SECONDS = 60  # that a connection may stand still
 
 
 class SiteServer(ThreadingHTTPServer):
-    """Serves `folder`; `files` has each by the path of its address."""
+    """Serves `folder`; `files` has each by the path of its address.
+
+    `hosts` are the names that it may be asked for by; empty where any will do.
+    """
 
     daemon_threads = True
 
@@ -60,6 +63,7 @@ class SiteServer(ThreadingHTTPServer):
             and not any(part.startswith(".") for part in file.relative_to(folder).parts)
         }  # fmt: skip
         self.files["/"] = self.files["/index.html"]
+        self.hosts = allowed(host)
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
@@ -89,6 +93,11 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, body: bool) -> None:
+        if not may_ask(self.headers.get("Host", ""), self.server.hosts):
+            self.send_error(
+                HTTPStatus.FORBIDDEN, f"The names here are {', '.join(sorted(self.server.hosts))}"
+            )
+            return
         file = self.server.files.get(unquote(urlsplit(self.path).path))
         if file is None or not file.is_file():
             self.send_error(HTTPStatus.NOT_FOUND)
@@ -138,14 +147,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nothing: what a reader asks for is the reader's own."""
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach a server that listens at `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def network_address(host: str) -> str:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from edgelm.hosts import may_ask
 from edgelm.serve.errors import Refused
 from edgelm.serve.fields import parse_json
 from edgelm.serve.requests import Request, parse_chat, parse_completion
@@ -178,7 +179,7 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        if self.gate.hosts and _host(headers.get("host", "")) not in self.gate.hosts:
+        if not may_ask(headers.get("host", ""), self.gate.hosts):
             names = ", ".join(sorted(self.gate.hosts))
             await _response(Refused(403, f"the server goes by these names: {names}."))(scope, receive, send)
         elif self.token and scope["path"] != "/health" and not self._known(headers):
@@ -193,14 +194,6 @@ class Guard:
     def _known(self, headers: Headers) -> bool:
         kind, _, token = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode("latin-1"), self.token)
-
-
-def _host(header: str) -> str:
-    """The name in a Host header, without the port."""
-    name = header.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.partition(":")[0]
 
 
 def _response(error: Refused) -> Response:

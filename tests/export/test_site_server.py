@@ -8,7 +8,8 @@ import pytest
 
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export import site_server
-from edgelm.export.site_server import SiteServer, announce, is_local, network_address
+from edgelm.export.site_server import SiteServer, announce, network_address
+from edgelm.hosts import allowed, is_local, named
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def ask(site):
 
     def ask(path, method="GET", **headers):
         with closing(http.client.HTTPConnection(*server.server_address[:2], timeout=5)) as connection:
-            connection.putrequest(method, path)
+            connection.putrequest(method, path, skip_host="Host" in headers)
             for name, value in headers.items():
                 connection.putheader(name, value)
             connection.endheaders()
@@ -128,8 +129,23 @@ def test_no_site_and_a_port_that_is_taken(site, tmp_path):
         SiteServer(site, "127.0.0.1", server.server_address[1])
 
 
-def test_who_can_reach_it(monkeypatch):
-    assert all(map(is_local, ("127.0.0.1", "::1", "localhost", "127.9.9.9")))
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_another_name_for_this_machine_is_refused(ask, method):
+    for name in ("evil.example", "evil.example:8090", "", "localhost.evil.example"):
+        status, _, body = ask("/", method, Host=name)
+        assert (status, b"hello" in body) == (403, False)
+    for name in ("localhost", "LOCALHOST:1", "[::1]:80", "127.0.0.1"):
+        assert ask("/", method, Host=name)[0] == 200
+
+
+def test_the_network_may_use_any_name():
+    assert allowed("0.0.0.0") == frozenset() == allowed("my-laptop")
+    assert allowed("127.9.9.9") >= {"127.9.9.9", "localhost"}
+    assert [named(one) for one in ("[::1]:80", "A.b:1", " localhost ", "")] == ["::1", "a.b", "localhost", ""]
+
+
+def test_who_can_reach_it():
+    assert all(map(is_local, ("127.0.0.1", "::1", "localhost", "Localhost", "127.9.9.9")))
     assert not any(map(is_local, ("0.0.0.0", "192.168.1.2", "::", "my-laptop")))
     assert network_address("192.168.1.2") == "192.168.1.2"
     assert network_address("0.0.0.0").count(".") == 3
