@@ -35,6 +35,27 @@ TEXT = "Namhlanje ekuseni"
 LITTLE_MEMORY = "Object.defineProperty(Navigator.prototype, 'deviceMemory', {get: () => 0.25});"
 LITTLE_STORAGE = "StorageManager.prototype.estimate = async () => ({quota: 5e6, usage: 4.9e6});"
 OLDER = "delete WebAssembly.Suspending; delete WebAssembly.promising;"
+AT_ONCE = "window.setTimeout = (does, wait, ...rest) => queueMicrotask(does);"
+BREAKS = """async () => {
+    const {download} = await import('./download.js'), bytes = new TextEncoder().encode('1234');
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    const sha256 = [...digest].map(one => one.toString(16).padStart(2, '0')).join('');
+    const found = [];
+    for (const first of [4, 2]) {
+        const ranges = [];
+        globalThis.fetch = async (url, {headers}) => {
+            ranges.push(headers.Range ?? null);
+            if (headers.Range) return new Response('', {status: 416});
+            if (ranges.length > 1) return new Response(bytes);
+            const parts = [bytes.slice(0, first)];
+            const pull = stream => parts.length ? stream.enqueue(parts.pop()) : stream.error(new Error('broke'));
+            return new Response(new ReadableStream({pull}, {highWaterMark: 0}));
+        };
+        const model = await download([{path: `model/${first}`, bytes: 4, sha256}], () => {});
+        found.push([await model.text(), ranges]);
+    }
+    return found;
+}"""
 ASK = """async ([text, code, words]) => {
     const {Engine} = await import('./engine.js'), {download} = await import('./download.js');
     const {model} = await (await fetch('site.json')).json(), engine = new Engine(model);
@@ -224,15 +245,35 @@ def test_a_download_that_was_left_goes_on_at_the_next_visit(site, visit):
     assert "0000" not in [part for part, _ in Cutting.asked]
 
 
-def test_no_network_in_the_middle_is_said_plainly(site, visit):
+def test_pressed_twice_it_is_downloaded_once(site, visit):
+    Cutting.cuts, Cutting.asked = 0, []
+    with served(site, Cutting) as server:
+        page = visit(server)
+        page.locator("#act", has_text="Download").wait_for()
+        page.evaluate("const act = document.getElementById('act'); act.click(); act.click(); act.click()")
+        page.locator("#write").wait_for()
+    assert [part for part, _ in Cutting.asked] == sorted({part for part, _ in Cutting.asked})
+
+
+def test_a_part_that_broke_off_at_its_end_or_is_no_longer_there(site, visit):
     with served(site) as server:
-        page = visit(server, "window.setTimeout = (does, wait, ...rest) => queueMicrotask(does);", calm=False)
+        found = visit(server, AT_ONCE).evaluate(BREAKS)
+    assert found == [["1234", [None]], ["1234", [None, "bytes=2-", None]]]
+
+
+def test_no_network_in_the_middle_is_said_plainly(site, visit):
+    Cutting.cuts, Cutting.asked = 0, []
+    with served(site, Cutting) as server:
+        page = visit(server, AT_ONCE, calm=False)
         page.locator("#act", has_text="Download").wait_for()
         page.context.set_offline(True)
         page.locator("#act").click()
         page.locator("#state", has_text="The network broke off at 0.0 of").wait_for()
+        page.get_by_role("button", name="Go on with the download").click()
+        page.locator("#state", has_text="The network broke off at 0.0 of").wait_for()
         page.context.set_offline(False)  # it goes on by itself
         page.locator("#write").wait_for()
+    assert [part for part, _ in Cutting.asked] == sorted({part for part, _ in Cutting.asked})
 
 
 def test_a_damaged_part_is_refused(site, visit, tmp_path):
