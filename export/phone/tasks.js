@@ -14,8 +14,10 @@ const CALLED = [
   [/hg$|headline/, 'headline'],
 ];
 
+const translates = task => Object.keys(task.partners ?? {}).length > 0;
+
 function called(task) {
-  if (task.pairs?.length) return 'tasks.translate';
+  if (translates(task)) return 'tasks.translate';
   if (task.pattern) return 'tasks.say';
   const found = CALLED.find(([pattern]) => pattern.test(task.name));
   return found && `tasks.${found[1]}`;
@@ -80,7 +82,7 @@ export function buildTasks(page, engine) {
 // The controls of a task and what they say: {code, values} of its prompt, or {problem}.
 function buildForm(task) {
   const pairs = Object.entries(task.languages);
-  const [language, languages] = chooser('in', pairs, task.pairs?.length ? 'tasks.to' : 'tasks.language');
+  const [language, languages] = chooser('in', pairs, translates(task) ? 'tasks.to' : 'tasks.language');
   if (task.pattern) {
     const names = [...task.pattern.matchAll(/\{(\w+)\}/g)].map(one => one[1]);
     const inputs = names.map(name => make('input', {id: `part-${name}`, maxlength: 200, autocomplete: 'off'}));
@@ -94,16 +96,25 @@ function buildForm(task) {
     return {controls: [...fields, languages], read};
   }
   const text = make('textarea', {id: 'task-text', rows: 4, maxlength: LONGEST});
-  const [from, froms] = chooser('from', pairs, 'tasks.from');
-  if (task.pairs?.length) language.selectedIndex = 1;
+  const [from, froms] = chooser('from', [], 'tasks.from');
+  const sources = () => task.partners[language.value];  // the model learnt no others to translate from
+  if (translates(task)) {
+    const fill = () => {
+      const before = from.value;
+      from.replaceChildren(...Object.entries(sources()).map(([code, name]) => new Option(name, code)));
+      if (before in sources()) from.value = before;
+    };
+    language.onchange = fill;
+    fill();
+  }
   const read = () => {
     const given = text.value.trim();
     if (!given) return {problem: 'tasks.missing'};
-    if (task.pairs?.length && from.value === language.value) return {problem: 'tasks.same'};
-    return {code: language.value, parts: {}, values: {text: given, source: task.languages[from.value]}};
+    const source = translates(task) ? sources()[from.value] : task.languages[language.value];
+    return {code: language.value, parts: {}, values: {text: given, source}};
   };
-  const translates = task.pairs?.length ? make('div', {class: 'row'}, froms, languages) : languages;
-  return {controls: [field('tasks.text', text), ...(pairs.length > 1 ? [translates] : [])], read};
+  const choices = translates(task) ? [make('div', {class: 'row'}, froms, languages)] : pairs.length > 1 ? [languages] : [];
+  return {controls: [field('tasks.text', text), ...choices], read};
 }
 
 const prompt = (engine, task, {code, values}, own = {}) =>

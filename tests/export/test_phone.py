@@ -103,9 +103,20 @@ def test_tasks(site):
     assert topic["words"]["zul"]["school"] == "school"
     assert topic["prompts"]["zul"] == "{text}"
     assert facts["prompts"] == {"xho": "Say this in {language}: {entity} | {relation} | {value}"}
-    assert (facts["slots"], facts["pairs"]) == (["entity", "value"], [])
+    assert (facts["slots"], facts["partners"]) == (["entity", "value"], {})
     assert names["tags"] == ["O", *(f"{b}-{kind}" for kind in ("PERS", "ORG", "LOC", "MISC") for b in "BI")]
     assert [one["name"] for one in described(["belebele", "instructions", "sona"])] == ["sona"]
+
+
+def test_translation_goes_in_the_directions_that_were_learnt(tmp_path):
+    (task,) = described(["sona"])
+    assert task["partners"]["zul"].keys() == {"eng"}
+    assert task["partners"]["eng"].keys() == set(task["languages"]) - {"eng"}
+    config = {"tasks": json.loads(json.dumps([_config("sona")])), "languages": ["zul", "xho"]}
+    artifacts.build(tmp_path / "a", command="finetune", config=config, inputs=[], work=lambda partial: None)
+    (task,) = tasks_of(tmp_path / "a")
+    assert {code: list(names) for code, names in task["partners"].items()} == {"xho": ["eng"], "zul": ["eng"]}
+    assert set(task["languages"]) == set(task["prompts"]) == {"xho", "zul"}
 
 
 def test_tasks_are_found_from_an_export(tmp_path, tiny_model_dir):
@@ -116,6 +127,11 @@ def test_tasks_are_found_from_an_export(tmp_path, tiny_model_dir):
     (found,) = tasks_of(exported / "model-Q8_0.gguf")
     assert found["prompts"]["zul"] == "{text}\n\nIsihloko:"
     assert tasks_of(tuned)[0]["name"] == "afrihg"
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for one in (tuned, exported):
+        one.rename(moved / one.name)
+    assert [one["name"] for one in tasks_of(moved / "export" / "model-Q8_0.gguf")] == ["afrihg"]
     assert tasks_of(tiny_model_dir) == []
 
 
