@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -54,6 +55,35 @@ def test_the_parts_are_the_model(site, tiny_gguf):
     assert [hashlib.sha256(one).hexdigest() for one in data] == [part["sha256"] for part in parts]
     assert len(parts) > 2
     assert {part["bytes"] for part in parts[:-1]} == {200_000}
+
+
+def test_nothing_names_a_folder_of_this_machine(site, wllama, tiny_gguf, tmp_path):
+    again = [tiny_gguf, tmp_path / "site"]
+    phone.export_phone(*again, tasks=["topic", "t2x", "nchlt_ner"])  # made before, and still found so
+    about = json.loads((site / "edgelm.json").read_text())
+    assert list(about["inputs"]) == ["model", "app", "wllama"]
+    assert not {"arguments", "machine"} & about.keys()
+    named = [str(folder).encode() for folder in (tmp_path, tiny_gguf.parent, SOURCE, Path.home())]
+    for file in site.rglob("*"):
+        if file.is_file() and file.parent.name != "model":
+            assert not [one for one in named if one in file.read_bytes()], file
+
+
+def test_the_app_is_whole_and_nothing_else(wllama, tiny_gguf, tmp_path, monkeypatch):
+    source = tmp_path / "export" / "phone"
+    shutil.copytree(SOURCE, source, ignore=lambda *_: ("node_modules", "wllama"))
+    (source / "stray").mkdir()
+    (source / "notes.txt").write_text("mine")
+    (wllama / "stray").mkdir()
+    path = resources.path
+    own = ("export", "phone")
+    monkeypatch.setattr(resources, "path", lambda *parts: source if parts == own else path(*parts))
+    phone.export_phone(tiny_gguf, tmp_path / "site", tasks=[])
+    there = {file.name for file in (tmp_path / "site").iterdir()}
+    assert not there & {"stray", "notes.txt", "texts.yaml"}
+    assert there >= {
+        file.name for file in SOURCE.iterdir() if file.suffix in (".js", ".html", ".css", ".svg")
+    }
 
 
 def test_the_worker_keeps_every_file_but_the_model(site):
