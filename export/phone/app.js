@@ -151,12 +151,13 @@ let working = null;
 async function press() {
   if (working) return working.abort();
   working = new AbortController();
+  const page = pages[shown];  // another may be shown when this one ends
   offer('write.stop', press);
   try {
-    await pages[shown].run(working.signal);
+    await page.run(working.signal);
   } catch (error) {
     console.warn(error);
-    pages[shown].problem('app.wrong', {reason: error.message});
+    page.problem('app.wrong', {reason: error.message});
   } finally {
     working = null;
     offer(pages[shown].action, press);

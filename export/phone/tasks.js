@@ -1,7 +1,7 @@
 // The tab Tasks: what the model was finetuned for, asked with the prompts it was finetuned with.
 
 import {TooLong, literal} from './engine.js';
-import {fillPrompt, fillSlots, shares, spans, splitWords} from './labels.js';
+import {fillPrompt, fillSlots, shares, spans, splitSentences} from './labels.js';
 import {chooser, field, make, say} from './words.js';
 
 const LONGEST = 2000;  // characters
@@ -135,24 +135,38 @@ async function classify(engine, task, asked, answer, signal) {
 }
 
 async function tag(engine, task, asked, answer, signal) {
-  const words = splitWords(asked.values.text.normalize('NFC'));
+  let spanned = 0;
+  for (const words of splitSentences(asked.values.text.normalize('NFC'))) {
+    const tags = await tagsOf(engine, task, asked, words, signal);
+    if (signal.aborted) return;
+    const ends = spans(tags);
+    spanned += ends.length;
+    answer.append(make('p', {class: 'tagged'}, ...(task.scheme === 'bio' ? marked(words, ends) : above(words, tags))));
+  }
+  if (task.scheme === 'bio' && !spanned) answer.append(make('p', {class: 'note', say: 'tasks.none'}, say('tasks.none')));
+}
+
+async function tagsOf(engine, task, asked, words, signal) {
   const grammar = [`root ::= tag${' " " tag'.repeat(words.length - 1)}`, `tag ::= ${task.tags.map(literal).join(' | ')}`].join('\n');
   const own = {text: words.join(' '), tags: task.tags.join(', ')};
   const found = await engine.write(prompt(engine, task, asked, own), {tokens: 12 * words.length + 8, grammar, signal});
-  const tags = found.text.trim().split(/\s+/).filter(Boolean);
-  if (task.scheme !== 'bio') {
-    return answer.append(make('p', {class: 'tagged'}, ...words.slice(0, tags.length).map((word, place) =>
-      make('ruby', {}, word, make('rt', {}, tags[place])))));
-  }
-  const ends = spans(tags), parts = [];
+  return found.text.trim().split(/\s+/).filter(Boolean);
+}
+
+// Words with their tags above them.
+const above = (words, tags) => words.slice(0, tags.length).map((word, place) =>
+  make('ruby', {}, word, make('rt', {}, tags[place])));
+
+// Words, those of a span marked.
+function marked(words, ends) {
+  const parts = [];
   for (let place = 0; place < words.length; ) {
     const span = ends.find(one => one.start === place), end = span ? span.end : place + 1;
     const text = words.slice(place, end).join(' ');
     parts.push(span ? make('mark', {}, text, make('small', {}, span.kind)) : text, ' ');
     place = end;
   }
-  answer.append(make('p', {class: 'tagged'}, ...parts));
-  if (!ends.length) answer.append(make('p', {class: 'note', say: 'tasks.none'}, say('tasks.none')));
+  return parts;
 }
 
 async function generate(engine, task, asked, answer, signal) {

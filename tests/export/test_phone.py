@@ -245,6 +245,11 @@ def test_the_words():
     written = {f"{part}.{name}" for part, own in texts["eng"].items() for name in own}
     used = set(re.findall(r"['\"]((?:app|load|write|tasks)\.\w+)['\"]", code))
     assert used - written == {"tasks.js", "write.js", "app.js"} & used
+    assert written - used == {
+        *(f"write.{one}" for one in ("careful", "balanced", "playful", "short", "medium", "long")),
+        *(f"tasks.{one}" for one in ("entity", "relation", "value")),
+        *(f"tasks.{one}" for one in ("topic", "sentiment", "entities", "parts", "headline")),
+    }
     for language, parts in texts.items():
         for part, own in parts.items():
             for name, words in own.items():
