@@ -39,7 +39,11 @@ BUILT_FOR = "gguf:Q8_0"
 NARROW = (b"\xe0", b"\xed", b"\xf0", b"\xf4")
 COMMAND = "export phone"
 ICONS = {"icon-192.png": 192, "icon-512.png": 512, "apple-touch-icon.png": 180}
-NOT_OF_THE_SITE = ("package.json", "package-lock.json", "texts.yaml", "node_modules", "wllama")
+APP = (
+    "app.js", "download.js", "engine.js", "icon.svg", "index.html", "labels.js", "manifest.webmanifest",
+    "style.css", "tasks.js", "words.js", "write.js",
+)  # fmt: skip
+"""What is copied as it is."""
 
 
 def find_wllama(fetch: bool = False) -> Path:
@@ -120,11 +124,11 @@ def export_phone(
         shutil.rmtree(partial / "model", ignore_errors=True)
         file = _exported(chosen, partial, progress) if chosen.is_dir() else chosen
         (partial / "wllama").mkdir(exist_ok=True)
-        for name in sorted(wllama.iterdir()):
-            shutil.copyfile(name, partial / "wllama" / name.name)
-        for own in sorted(source.iterdir()):
-            if own.name not in NOT_OF_THE_SITE and own.name != "sw.js":
-                shutil.copyfile(own, partial / own.name)
+        for files in npm.wanted(source).values():
+            for name in files.values():
+                shutil.copyfile(wllama / name, partial / "wllama" / name)
+        for name in APP:
+            shutil.copyfile(source / name, partial / name)
         for name_, size in ICONS.items():
             (partial / name_).write_bytes(png(size))
         about = describe(file, title, knows)
@@ -149,9 +153,21 @@ def export_phone(
         work=work,
         say=progress.say,
     )
+    _forget_this_machine(output)
     site = json.loads((output / "site.json").read_text(encoding="utf-8"))
     found: dict[str, Any] = {**site["model"], "file": str(chosen)}
     return found
+
+
+def _forget_this_machine(site: Path) -> None:
+    """Leave in its provenance nothing but what may be published: no paths, no command line, no machine."""
+    about = artifacts.read_provenance(site)
+    assert about is not None
+    digests = about["inputs"].values()
+    about["inputs"] = dict(zip(("model", "app", "wllama"), digests, strict=True))
+    for name in ("arguments", "machine"):
+        about.pop(name, None)
+    artifacts.write_json(site / artifacts.PROVENANCE, about)
 
 
 def _exported(model: Path, partial: Path, progress: Progress) -> Path:

@@ -1,88 +1,85 @@
 """The tasks that a model was finetuned for, as the phone app takes them: prompts, labels and their words."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgelm.artifacts import read_provenance
+from edgelm.evaluate.languages import finetuning, learnt_languages, learnt_tasks
 from edgelm.languages import load_languages
-from edgelm.tasks.task import ENGLISH, load_task
+from edgelm.tasks.classification import Classification
+from edgelm.tasks.generation import Generation
+from edgelm.tasks.tagging import Tagging
+from edgelm.tasks.task import ENGLISH, Task, load_task
 
-FAMILIES = ("classification", "tagging", "generation")
+FAMILIES = (Classification, Tagging, Generation)
 """Those that the app has a form for."""
-FORMS = {"slots": [], "pattern": "", "pairs": []}
-"""Of generation: what decides which form it is."""
-DEEPEST = 6
-"""Steps from an artifact to what it was made from."""
 
 
 def described(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Tasks by name or YAML file; asked in English.
+    """Tasks by name or YAML file; asked in English, in all their languages.
 
     Raises:
         BadInput: there is no such task.
     """
-    return _usable([_plain(load_task(name, data=False).config()) for name in names], native=False)
+    tasks = [load_task(name, data=False) for name in names]
+    return [_described(one, one.languages, native=False) for one in tasks if isinstance(one, FAMILIES)]
 
 
 def tasks_of(model: Path) -> list[dict[str, Any]]:
-    """The tasks that a model's provenance names: its own, or that of what it was exported from."""
-    place = model if model.is_dir() else model.parent
-    for _ in range(DEEPEST):
-        found = read_provenance(place)
-        if found is None:
-            return []
-        if found.get("command", "").startswith("finetune"):
-            config = found.get("config", {})
-            return _usable(config.get("tasks") or [], native=config.get("prompts") == "native")
-        folders = [Path(name) for name in found.get("inputs", {})]
-        place = next((one for one in folders if one.is_dir() and read_provenance(one)), place)
-    return []
+    """The tasks that a model's provenance names, or that of what it was exported from, in the languages that
+    it learnt."""
+    native = finetuning(model).get("prompts") == "native"
+    return [
+        _described(task, learnt_languages(model, task) or task.languages, native)
+        for task in learnt_tasks(model)
+        if isinstance(task, FAMILIES)
+    ]
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _described(
+    task: Classification | Tagging | Generation, learnt: Sequence[str] | dict[str, str], native: bool
+) -> dict[str, Any]:
+    """One task; its prompts and words by language, those of `eng` where a language has none of its own.
 
-
-def _usable(tasks: Sequence[dict[str, Any]], native: bool) -> list[dict[str, Any]]:
-    return [_task(one, native) for one in tasks if one.get("family") in FAMILIES]
-
-
-def _task(config: dict[str, Any], native: bool) -> dict[str, Any]:
-    """One task; its prompts and words by language, those of `eng` where a language has none of its own."""
-    known = load_languages()
-    codes = [code for code in config.get("languages", {}) if code in known]
-    prompts = config.get("prompts", {})
-    english = prompts.get(ENGLISH, "{text}")
+    Returns:
+        `name`, `family`, `languages` (of the answer where that is another than the text's) and `prompts`; of
+        classification the `words` of its labels, of tagging `scheme` and `tags`, of generation `slots`,
+        `pattern` and `partners`, by language those that are translated into it.
+    """
+    names = {code: one.autonym for code, one in load_languages().items()}
+    codes = [code for code in task.languages if code in learnt and code in names]
+    partners = _partners(task, names) if isinstance(task, Generation) else {}
+    if partners:
+        codes = [code for code in codes if partners.get(code)]
     found: dict[str, Any] = {
-        "name": config["name"],
-        "family": config["family"],
-        "languages": {code: known[code].autonym for code in codes},
-        "prompts": {code: prompts.get(code, english) if native else english for code in codes},
+        "name": task.name,
+        "family": task.family,
+        "languages": {code: names[code] for code in codes},
+        "prompts": {code: _template(task, code if native else ENGLISH) for code in codes},
     }
-    if config["family"] == "classification":
-        found["words"] = {code: _words(config, code if native else ENGLISH) for code in codes}
-    elif config["family"] == "tagging":
-        found["scheme"] = config.get("scheme", "flat")
-        found["tags"] = _tags(config)
+    if isinstance(task, Classification):
+        found["words"] = {
+            code: {label: task.verbalise(label, code if native else ENGLISH) for label in task.labels}
+            for code in codes
+        }
+    elif isinstance(task, Tagging):
+        found |= {"scheme": task.scheme, "tags": list(task.tags)}
     else:
-        found |= {key: config.get(key, default) for key, default in FORMS.items()}
+        found |= {
+            "slots": list(task.slots),
+            "pattern": task.pattern,
+            "partners": {code: partners[code] for code in codes if code in partners},
+        }
     return found
 
 
-def _words(config: dict[str, Any], code: str) -> dict[str, str]:
-    """What a model writes for each label."""
-    verbalisers = config.get("verbalisers", {})
-    return {
-        label: verbalisers.get(code, {}).get(label)
-        or verbalisers.get(ENGLISH, {}).get(label)
-        or label.replace("_", " ")
-        for label in config["labels"]
+def _template(task: Task[Any], code: str) -> str:
+    return task.prompts.get(code) or task.prompts.get(ENGLISH, "{text}")
+
+
+def _partners(task: Generation, names: dict[str, str]) -> dict[str, dict[str, str]]:
+    """By language the names of those that are translated into it; empty where the task has no pairs."""
+    found = {
+        code: {one: names[one] for one in task.partners(code) if one in names} for code in task.languages
     }
-
-
-def _tags(config: dict[str, Any]) -> list[str]:
-    if config.get("scheme", "flat") == "flat":
-        return list(config["labels"])
-    return ["O", *(f"{begin}-{label}" for label in config["labels"] for begin in "BI")]
+    return found if task.pairs else {}

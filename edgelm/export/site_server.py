@@ -59,7 +59,7 @@ class SiteServer(ThreadingHTTPServer):
         self.files = {
             "/" + file.relative_to(folder).as_posix(): file
             for file in folder.rglob("*")
-            if file.is_file() and not file.is_symlink() and file.name != PROVENANCE  # it names folders here
+            if file.is_file() and not file.is_symlink() and file.name != PROVENANCE  # no page asks for it
             and not any(part.startswith(".") for part in file.relative_to(folder).parts)
         }  # fmt: skip
         self.files["/"] = self.files["/index.html"]

@@ -55,13 +55,19 @@ function refuse(key, {need, there}) {
   offer('load.again', () => location.reload());
 }
 
+// One at a time, however often the button is pressed: two would write into the same part.
+let loading = false, broken = false;
 async function load() {
-  state.classList.remove('problem');
+  if (loading) return;
+  loading = true;
+  broken = false;
+  asked = null;
   running = new AbortController();
-  const bytes = await present(model.parts), lacking = await lackingStorage(model.bytes - bytes);
-  if (lacking) return refuse('load.little_storage', lacking);
-  let done = bytes;
+  let done = 0;
   try {
+    state.classList.remove('problem');
+    const bytes = done = await present(model.parts), lacking = await lackingStorage(model.bytes - bytes);
+    if (lacking) return refuse('load.little_storage', lacking);
     if (bytes < model.bytes) {
       navigator.storage?.persist?.();
       offer('load.pause', () => running.abort());
@@ -79,6 +85,8 @@ async function load() {
   } catch (error) {
     bar.hidden = true;
     trouble(error, {done: megabytes(done), all: megabytes(model.bytes)});
+  } finally {
+    loading = false;
   }
 }
 
@@ -97,7 +105,7 @@ function trouble(error, values) {
   if (error instanceof Broken) {
     tell('load.stopped', values);
     offer('load.continue', load);
-    addEventListener('online', () => { if (asked?.key === 'load.continue') load(); }, {once: true});
+    broken = true;
   } else {
     console.warn(error);
     tell(error instanceof Damaged ? 'load.damaged' : 'load.failed');
@@ -143,12 +151,13 @@ let working = null;
 async function press() {
   if (working) return working.abort();
   working = new AbortController();
+  const page = pages[shown];  // another may be shown when this one ends
   offer('write.stop', press);
   try {
-    await pages[shown].run(working.signal);
+    await page.run(working.signal);
   } catch (error) {
     console.warn(error);
-    pages[shown].problem('app.wrong', {reason: error.message});
+    page.problem('app.wrong', {reason: error.message});
   } finally {
     working = null;
     offer(pages[shown].action, press);
@@ -156,6 +165,7 @@ async function press() {
 }
 
 act.onclick = () => asked?.does();
+addEventListener('online', () => { if (broken) load(); });
 begin().catch(error => {
   state.className = 'problem';
   state.textContent = error.message;

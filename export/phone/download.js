@@ -90,8 +90,10 @@ async function steadily(part, told, signal) {
 }
 
 async function more(part, state, told, signal) {
+  if (state.have === part.bytes) return;  // it broke off after the last byte
   const headers = state.have ? {Range: `bytes=${state.have}-`} : {};
   const answer = await fetch(address(part), {headers, signal, cache: 'no-store'});
+  if (answer.status === 416) state.have = 0;  // another part there, or a server that counts otherwise
   if (!answer.ok) throw new Error(`${answer.status}`);
   const from = /^bytes (\d+)-/.exec(answer.headers.get('Content-Range') ?? '');
   state.have = answer.status === 206 && from ? Number(from[1]) : 0;  // a server that knows no ranges begins again

@@ -57,26 +57,35 @@ export class Engine {
     return (this.model.composes ? text.normalize('NFC') : text).replaceAll('<|', '< |');
   }
 
-  // Write after a prompt; `told` hears of all that is written so far. Returns text, tokens, seconds, ended.
+  // Write after a prompt; `told` hears of all that is written so far. Returns text and tokens; `ready`, seconds
+  // until the first token; `seconds` after it, and tokens a second of these; `ended`: stop where the model ended
+  // the text, length or cancelled.
   async write(prompt, {tokens, temperature = 0, grammar = CHARACTERS, signal, seed}, told = () => {}) {
     const begin = performance.now();
-    const report = {text: '', tokens: 0, seconds: 0, ended: 'finished'};
+    const report = {text: '', tokens: 0, ready: 0, seconds: 0, speed: 0, ended: 'length'};
+    let first;
     try {
       await this.wllama.createCompletion({
         ...this.options(prompt), max_tokens: tokens, temperature, top_p: temperature ? TOP_P : 1,
         logit_bias: this.model.unfinished.map(one => [one, false]),
         seed, grammar, abortSignal: signal, stream: true,
         onData: piece => {
-          report.text += piece.choices?.[0]?.text ?? '';
-          if (!piece.choices?.[0]?.finish_reason) report.tokens++;
+          first ??= performance.now();
+          const [choice] = piece.choices ?? [];
+          report.text += choice?.text ?? '';
+          if (choice?.finish_reason) report.ended = choice.finish_reason;
+          else report.tokens++;
           told(report);
         },
       });
     } catch (error) {
       if (!signal?.aborted) throw understood(error);
-      report.ended = 'stopped';
     }
-    report.seconds = (performance.now() - begin) / 1000;
+    if (signal?.aborted) report.ended = 'cancelled';
+    const end = performance.now(), timed = report.ended === 'stop' ? report.tokens : report.tokens - 1;
+    report.ready = ((first ?? end) - begin) / 1000;
+    report.seconds = (end - (first ?? end)) / 1000;
+    report.speed = report.seconds ? Math.max(0, timed) / report.seconds : 0;
     return report;
   }
 

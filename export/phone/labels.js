@@ -3,9 +3,10 @@
 
 const OF_WORD = /[\p{L}\p{N}\p{M}]/u;
 const WORD = /w+(?:'w+)*|./g;
+const SENTENCE = /\n|(?<=[!?…])\s+(?=[^a-z])|(?<=[\p{L}\p{Nl}\p{No}]{5}\.)\s+(?=[^a-z])/u;
 const SLOT = /\{([a-z_]+)(?::([a-z]+))?\}/g;
 
-// Words and marks of a text.
+// Words and marks of a sentence.
 export function splitWords(text) {
   return text.split(/\s+/u).filter(Boolean).flatMap(one => {
     const signs = [...one];
@@ -13,6 +14,9 @@ export function splitWords(text) {
     return [...kinds.matchAll(WORD)].map(part => signs.slice(part.index, part.index + part[0].length).join(''));
   });
 }
+
+// The words of each sentence, one at a time as tagged text has them.
+export const splitSentences = text => text.split(SENTENCE).map(splitWords).filter(words => words.length);
 
 // Kind, first word and the one after the last of each span; an `I-X` that follows no X begins one.
 export function spans(tags) {

@@ -1,7 +1,7 @@
 // The tab Tasks: what the model was finetuned for, asked with the prompts it was finetuned with.
 
 import {TooLong, literal} from './engine.js';
-import {fillPrompt, fillSlots, shares, spans, splitWords} from './labels.js';
+import {fillPrompt, fillSlots, shares, spans, splitSentences} from './labels.js';
 import {chooser, field, make, say} from './words.js';
 
 const LONGEST = 2000;  // characters
@@ -14,8 +14,10 @@ const CALLED = [
   [/hg$|headline/, 'headline'],
 ];
 
+const translates = task => Object.keys(task.partners ?? {}).length > 0;
+
 function called(task) {
-  if (task.pairs?.length) return 'tasks.translate';
+  if (translates(task)) return 'tasks.translate';
   if (task.pattern) return 'tasks.say';
   const found = CALLED.find(([pattern]) => pattern.test(task.name));
   return found && `tasks.${found[1]}`;
@@ -80,7 +82,7 @@ export function buildTasks(page, engine) {
 // The controls of a task and what they say: {code, values} of its prompt, or {problem}.
 function buildForm(task) {
   const pairs = Object.entries(task.languages);
-  const [language, languages] = chooser('in', pairs, task.pairs?.length ? 'tasks.to' : 'tasks.language');
+  const [language, languages] = chooser('in', pairs, translates(task) ? 'tasks.to' : 'tasks.language');
   if (task.pattern) {
     const names = [...task.pattern.matchAll(/\{(\w+)\}/g)].map(one => one[1]);
     const inputs = names.map(name => make('input', {id: `part-${name}`, maxlength: 200, autocomplete: 'off'}));
@@ -94,16 +96,25 @@ function buildForm(task) {
     return {controls: [...fields, languages], read};
   }
   const text = make('textarea', {id: 'task-text', rows: 4, maxlength: LONGEST});
-  const [from, froms] = chooser('from', pairs, 'tasks.from');
-  if (task.pairs?.length) language.selectedIndex = 1;
+  const [from, froms] = chooser('from', [], 'tasks.from');
+  const sources = () => task.partners[language.value];  // the model learnt no others to translate from
+  if (translates(task)) {
+    const fill = () => {
+      const before = from.value;
+      from.replaceChildren(...Object.entries(sources()).map(([code, name]) => new Option(name, code)));
+      if (before in sources()) from.value = before;
+    };
+    language.onchange = fill;
+    fill();
+  }
   const read = () => {
     const given = text.value.trim();
     if (!given) return {problem: 'tasks.missing'};
-    if (task.pairs?.length && from.value === language.value) return {problem: 'tasks.same'};
-    return {code: language.value, parts: {}, values: {text: given, source: task.languages[from.value]}};
+    const source = translates(task) ? sources()[from.value] : task.languages[language.value];
+    return {code: language.value, parts: {}, values: {text: given, source}};
   };
-  const translates = task.pairs?.length ? make('div', {class: 'row'}, froms, languages) : languages;
-  return {controls: [field('tasks.text', text), ...(pairs.length > 1 ? [translates] : [])], read};
+  const choices = translates(task) ? [make('div', {class: 'row'}, froms, languages)] : pairs.length > 1 ? [languages] : [];
+  return {controls: [field('tasks.text', text), ...choices], read};
 }
 
 const prompt = (engine, task, {code, values}, own = {}) =>
@@ -124,24 +135,38 @@ async function classify(engine, task, asked, answer, signal) {
 }
 
 async function tag(engine, task, asked, answer, signal) {
-  const words = splitWords(asked.values.text.normalize('NFC'));
+  let spanned = 0;
+  for (const words of splitSentences(asked.values.text.normalize('NFC'))) {
+    const tags = await tagsOf(engine, task, asked, words, signal);
+    if (signal.aborted) return;
+    const ends = spans(tags);
+    spanned += ends.length;
+    answer.append(make('p', {class: 'tagged'}, ...(task.scheme === 'bio' ? marked(words, ends) : above(words, tags))));
+  }
+  if (task.scheme === 'bio' && !spanned) answer.append(make('p', {class: 'note', say: 'tasks.none'}, say('tasks.none')));
+}
+
+async function tagsOf(engine, task, asked, words, signal) {
   const grammar = [`root ::= tag${' " " tag'.repeat(words.length - 1)}`, `tag ::= ${task.tags.map(literal).join(' | ')}`].join('\n');
   const own = {text: words.join(' '), tags: task.tags.join(', ')};
   const found = await engine.write(prompt(engine, task, asked, own), {tokens: 12 * words.length + 8, grammar, signal});
-  const tags = found.text.trim().split(/\s+/).filter(Boolean);
-  if (task.scheme !== 'bio') {
-    return answer.append(make('p', {class: 'tagged'}, ...words.slice(0, tags.length).map((word, place) =>
-      make('ruby', {}, word, make('rt', {}, tags[place])))));
-  }
-  const ends = spans(tags), parts = [];
+  return found.text.trim().split(/\s+/).filter(Boolean);
+}
+
+// Words with their tags above them.
+const above = (words, tags) => words.slice(0, tags.length).map((word, place) =>
+  make('ruby', {}, word, make('rt', {}, tags[place])));
+
+// Words, those of a span marked.
+function marked(words, ends) {
+  const parts = [];
   for (let place = 0; place < words.length; ) {
     const span = ends.find(one => one.start === place), end = span ? span.end : place + 1;
     const text = words.slice(place, end).join(' ');
     parts.push(span ? make('mark', {}, text, make('small', {}, span.kind)) : text, ' ');
     place = end;
   }
-  answer.append(make('p', {class: 'tagged'}, ...parts));
-  if (!ends.length) answer.append(make('p', {class: 'note', say: 'tasks.none'}, say('tasks.none')));
+  return parts;
 }
 
 async function generate(engine, task, asked, answer, signal) {

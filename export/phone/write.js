@@ -31,9 +31,9 @@ export function buildWrite(page, engine, button) {
     ...(codes.length ? [languages] : []), field('write.text', given), settings);
 
   let line = null;
-  const tell = (key, values, problem = false) => {
-    line = [key, values];
-    status.textContent = say(key, values);
+  const tell = (key, values, problem = false, figures = null) => {
+    line = [key, values, problem, figures];
+    status.textContent = say(key, values) + (figures ? ` · ${say('write.speed', figures)}` : '');
     status.classList.toggle('problem', problem);
   };
   language.onchange = () => {
@@ -66,9 +66,10 @@ export function buildWrite(page, engine, button) {
         more.textContent = now.text;
         if (document.activeElement === button || document.activeElement === document.body) more.scrollIntoView({block: 'nearest'});
       });
-      if (!found.text) return tell('write.nothing');
-      tell('write.speed', {
-        count: found.tokens, speed: (found.tokens / found.seconds).toFixed(0), seconds: found.seconds.toFixed(1),
+      const stopped = found.ended === 'cancelled';
+      if (!found.text) return tell(stopped ? 'write.stopped' : 'write.nothing');
+      tell(stopped ? 'write.stopped' : 'write.finished', {}, false, {
+        count: found.tokens, speed: found.speed.toFixed(0), seconds: (found.ready + found.seconds).toFixed(1),
       });
       copy.hidden = !navigator.clipboard;
     } catch (error) {
@@ -81,6 +82,6 @@ export function buildWrite(page, engine, button) {
     action: 'write.write', run,
     note: key => { if (!line) tell(key); },
     problem: (key, values) => tell(key, values, true),
-    spoken: () => { if (line) tell(...line, status.classList.contains('problem')); },
+    spoken: () => { if (line) tell(...line); },
   };
 }

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -56,6 +57,35 @@ def test_the_parts_are_the_model(site, tiny_gguf):
     assert {part["bytes"] for part in parts[:-1]} == {200_000}
 
 
+def test_nothing_names_a_folder_of_this_machine(site, wllama, tiny_gguf, tmp_path):
+    again = [tiny_gguf, tmp_path / "site"]
+    phone.export_phone(*again, tasks=["topic", "t2x", "nchlt_ner"])  # made before, and still found so
+    about = json.loads((site / "edgelm.json").read_text())
+    assert list(about["inputs"]) == ["model", "app", "wllama"]
+    assert not {"arguments", "machine"} & about.keys()
+    named = [str(folder).encode() for folder in (tmp_path, tiny_gguf.parent, SOURCE, Path.home())]
+    for file in site.rglob("*"):
+        if file.is_file() and file.parent.name != "model":
+            assert not [one for one in named if one in file.read_bytes()], file
+
+
+def test_the_app_is_whole_and_nothing_else(wllama, tiny_gguf, tmp_path, monkeypatch):
+    source = tmp_path / "export" / "phone"
+    shutil.copytree(SOURCE, source, ignore=lambda *_: ("node_modules", "wllama"))
+    (source / "stray").mkdir()
+    (source / "notes.txt").write_text("mine")
+    (wllama / "stray").mkdir()
+    path = resources.path
+    own = ("export", "phone")
+    monkeypatch.setattr(resources, "path", lambda *parts: source if parts == own else path(*parts))
+    phone.export_phone(tiny_gguf, tmp_path / "site", tasks=[])
+    there = {file.name for file in (tmp_path / "site").iterdir()}
+    assert not there & {"stray", "notes.txt", "texts.yaml"}
+    assert there >= {
+        file.name for file in SOURCE.iterdir() if file.suffix in (".js", ".html", ".css", ".svg")
+    }
+
+
 def test_the_worker_keeps_every_file_but_the_model(site):
     text = (site / "sw.js").read_text(encoding="utf-8")
     kept = set(json.loads(re.search(r"const FILES = (\[.*\]);", text)[1]))
@@ -103,9 +133,20 @@ def test_tasks(site):
     assert topic["words"]["zul"]["school"] == "school"
     assert topic["prompts"]["zul"] == "{text}"
     assert facts["prompts"] == {"xho": "Say this in {language}: {entity} | {relation} | {value}"}
-    assert (facts["slots"], facts["pairs"]) == (["entity", "value"], [])
+    assert (facts["slots"], facts["partners"]) == (["entity", "value"], {})
     assert names["tags"] == ["O", *(f"{b}-{kind}" for kind in ("PERS", "ORG", "LOC", "MISC") for b in "BI")]
     assert [one["name"] for one in described(["belebele", "instructions", "sona"])] == ["sona"]
+
+
+def test_translation_goes_in_the_directions_that_were_learnt(tmp_path):
+    (task,) = described(["sona"])
+    assert task["partners"]["zul"].keys() == {"eng"}
+    assert task["partners"]["eng"].keys() == set(task["languages"]) - {"eng"}
+    config = {"tasks": json.loads(json.dumps([_config("sona")])), "languages": ["zul", "xho"]}
+    artifacts.build(tmp_path / "a", command="finetune", config=config, inputs=[], work=lambda partial: None)
+    (task,) = tasks_of(tmp_path / "a")
+    assert {code: list(names) for code, names in task["partners"].items()} == {"xho": ["eng"], "zul": ["eng"]}
+    assert set(task["languages"]) == set(task["prompts"]) == {"xho", "zul"}
 
 
 def test_tasks_are_found_from_an_export(tmp_path, tiny_model_dir):
@@ -116,6 +157,11 @@ def test_tasks_are_found_from_an_export(tmp_path, tiny_model_dir):
     (found,) = tasks_of(exported / "model-Q8_0.gguf")
     assert found["prompts"]["zul"] == "{text}\n\nIsihloko:"
     assert tasks_of(tuned)[0]["name"] == "afrihg"
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for one in (tuned, exported):
+        one.rename(moved / one.name)
+    assert [one["name"] for one in tasks_of(moved / "export" / "model-Q8_0.gguf")] == ["afrihg"]
     assert tasks_of(tiny_model_dir) == []
 
 
@@ -199,6 +245,11 @@ def test_the_words():
     written = {f"{part}.{name}" for part, own in texts["eng"].items() for name in own}
     used = set(re.findall(r"['\"]((?:app|load|write|tasks)\.\w+)['\"]", code))
     assert used - written == {"tasks.js", "write.js", "app.js"} & used
+    assert written - used == {
+        *(f"write.{one}" for one in ("careful", "balanced", "playful", "short", "medium", "long")),
+        *(f"tasks.{one}" for one in ("entity", "relation", "value")),
+        *(f"tasks.{one}" for one in ("topic", "sentiment", "entities", "parts", "headline")),
+    }
     for language, parts in texts.items():
         for part, own in parts.items():
             for name, words in own.items():

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
+from importlib.resources import files
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,6 +36,51 @@ TEXT = "Namhlanje ekuseni"
 LITTLE_MEMORY = "Object.defineProperty(Navigator.prototype, 'deviceMemory', {get: () => 0.25});"
 LITTLE_STORAGE = "StorageManager.prototype.estimate = async () => ({quota: 5e6, usage: 4.9e6});"
 OLDER = "delete WebAssembly.Suspending; delete WebAssembly.promising;"
+WRONG = """() => { window.matchMedia = () => {
+    document.getElementById('tab-tasks').click();
+    throw new Error('odd');
+}; }"""
+RULES = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+}
+TIMED = """async () => {
+    const {Engine} = await import('./engine.js'), engine = new Engine({unfinished: []}), found = [];
+    const wait = time => new Promise(resolve => setTimeout(resolve, time));
+    for (const ended of ['length', 'stop']) {
+        engine.wllama = {createCompletion: async ({onData}) => {
+            await wait(400);
+            for (let token = 0; token < 3; token++) {
+                onData({choices: [{text: 'a'}]});
+                await wait(30);
+            }
+            onData({choices: [{text: '', finish_reason: ended}]});
+        }};
+        found.push(await engine.write('', {tokens: 3}));
+    }
+    return found;
+}"""
+AT_ONCE = "window.setTimeout = (does, wait, ...rest) => queueMicrotask(does);"
+BREAKS = """async () => {
+    const {download} = await import('./download.js'), bytes = new TextEncoder().encode('1234');
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    const sha256 = [...digest].map(one => one.toString(16).padStart(2, '0')).join('');
+    const found = [];
+    for (const first of [4, 2]) {
+        const ranges = [];
+        globalThis.fetch = async (url, {headers}) => {
+            ranges.push(headers.Range ?? null);
+            if (headers.Range) return new Response('', {status: 416});
+            if (ranges.length > 1) return new Response(bytes);
+            const parts = [bytes.slice(0, first)];
+            const pull = to => parts.length ? to.enqueue(parts.pop()) : to.error(new Error('broke'));
+            return new Response(new ReadableStream({pull}, {highWaterMark: 0}));
+        };
+        const model = await download([{path: `model/${first}`, bytes: 4, sha256}], () => {});
+        found.push([await model.text(), ranges]);
+    }
+    return found;
+}"""
 ASK = """async ([text, code, words]) => {
     const {Engine} = await import('./engine.js'), {download} = await import('./download.js');
     const {model} = await (await fetch('site.json')).json(), engine = new Engine(model);
@@ -224,15 +270,35 @@ def test_a_download_that_was_left_goes_on_at_the_next_visit(site, visit):
     assert "0000" not in [part for part, _ in Cutting.asked]
 
 
-def test_no_network_in_the_middle_is_said_plainly(site, visit):
+def test_pressed_twice_it_is_downloaded_once(site, visit):
+    Cutting.cuts, Cutting.asked = 0, []
+    with served(site, Cutting) as server:
+        page = visit(server)
+        page.locator("#act", has_text="Download").wait_for()
+        page.evaluate("const act = document.getElementById('act'); act.click(); act.click(); act.click()")
+        page.locator("#write").wait_for()
+    assert [part for part, _ in Cutting.asked] == sorted({part for part, _ in Cutting.asked})
+
+
+def test_a_part_that_broke_off_at_its_end_or_is_no_longer_there(site, visit):
     with served(site) as server:
-        page = visit(server, "window.setTimeout = (does, wait, ...rest) => queueMicrotask(does);", calm=False)
+        found = visit(server, AT_ONCE).evaluate(BREAKS)
+    assert found == [["1234", [None]], ["1234", [None, "bytes=2-", None]]]
+
+
+def test_no_network_in_the_middle_is_said_plainly(site, visit):
+    Cutting.cuts, Cutting.asked = 0, []
+    with served(site, Cutting) as server:
+        page = visit(server, AT_ONCE, calm=False)
         page.locator("#act", has_text="Download").wait_for()
         page.context.set_offline(True)
         page.locator("#act").click()
         page.locator("#state", has_text="The network broke off at 0.0 of").wait_for()
+        page.get_by_role("button", name="Go on with the download").click()
+        page.locator("#state", has_text="The network broke off at 0.0 of").wait_for()
         page.context.set_offline(False)  # it goes on by itself
         page.locator("#write").wait_for()
+    assert [part for part, _ in Cutting.asked] == sorted({part for part, _ in Cutting.asked})
 
 
 def test_a_damaged_part_is_refused(site, visit, tmp_path):
@@ -294,6 +360,29 @@ def test_an_address_without_https_works_until_it_is_closed(site, visit):
         assert write(page)
 
 
+def serious(page):
+    """What axe, the checker that accessibility auditors use, finds serious."""
+    axe = pytest.importorskip("axe_playwright_python", reason="it brings axe")
+    page.evaluate((files(axe) / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run(document, rules)", RULES)["violations"]
+    return [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]])
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+
+
+def test_speed_is_of_what_follows_the_first_token(site, visit):
+    with served(site) as server:
+        found = visit(server).evaluate(TIMED)
+    assert [one["ended"] for one in found] == ["length", "stop"]
+    for one, timed in zip(found, (2, 3), strict=True):
+        assert one["tokens"] == 3
+        assert one["ready"] > 0.35
+        assert 0.05 < one["seconds"] < 0.35
+        assert one["speed"] == pytest.approx(timed / one["seconds"])
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_tasks_stop_and_layout(site, visit, theme):
     with served(site) as server:
@@ -304,19 +393,33 @@ def test_tasks_stop_and_layout(site, visit, theme):
         page.locator("#act").click()
         page.get_by_role("button", name="Stop").click()
         page.get_by_role("button", name="Write", exact=True).wait_for()
+        page.locator("#status", has_text=re.compile("^Stopped")).wait_for()
+        assert serious(page) == []
         act, tabs = (page.locator(one).bounding_box() for one in ("#act", "#tabs"))
         assert act["y"] > 740 / 2  # within a thumb's reach
         assert tabs["y"] + tabs["height"] <= 740
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.evaluate(WRONG)
+        page.locator("#act").click()
+        page.locator("#status", has_text="Something went wrong: odd").wait_for(state="attached")
+        assert page.locator("#tasks").is_visible()
         page.locator("#tab-write").focus()
         page.keyboard.press("ArrowRight")
         page.locator("#act", has_text="Ask the model").click()
         page.locator("#task-status", has_text="Write something first.").wait_for()
         page.locator("#which").select_option(label="Names in a text")
-        page.locator("#task-text").fill("UThandi uhlala eThekwini.")
+        page.locator("#task-text").fill("UThandi uhlala eThekwini. USipho uyafunda?")
         page.locator("#act").click()
         page.locator("#task-status", has_text="guesses").wait_for()
-        assert "eThekwini" in page.locator(".tagged").inner_text()
+        assert page.locator(".tagged").count() == 2
+        assert "eThekwini" in page.locator(".tagged").first.inner_text()
+        assert "USipho" in page.locator(".tagged").last.inner_text()
+        assert serious(page) == []
+        page.locator("#which").select_option(label="Translation")
+        page.locator("#in").select_option(label="isiZulu")
+        assert page.locator("#from option").all_inner_texts() == ["English"]
+        page.locator("#in").select_option(label="English")
+        assert page.locator("#from option").count() == 10
         page.locator("#which").select_option(label="Facts into a sentence")
         for name, value in {"entity": "Durban", "relation": "country", "value": "<b>South Africa"}.items():
             page.locator(f"#part-{name}").fill(value)
@@ -327,21 +430,24 @@ def test_tasks_stop_and_layout(site, visit, theme):
 
 
 def test_words_tags_and_slots_are_read_as_python_reads_them(site, visit):
-    from edgelm.runtime.answers import spans, split_sentences
+    from edgelm.runtime.answers import spans, split_sentences, split_words
     from edgelm.tasks.slots import fill
 
     texts = ["UThandi uhlala eThekwini, 12.5% ka-2024!", "Ndi a ṱoḓa u vhona 'n ding’s e-BBC", "a  b\tc"]
+    texts += ["Nksz. Zulu ufikile. Ubona!  ini? ehhe… Yebo\n\nyena", "Ligugile². Kulungile. 2 kuphela"]
     tags = ["B-PER", "I-PER", "O", "I-LOC", "I-PER", "B-PER", "B-PER"]
     parts = {"entity": "Jan_Smuts_(politician)", "value": "3.0"}
     slotted = "{entity:bare} na {value:number} {entity} {other} {value:odd}"
     with served(site) as server:
         found = visit(server).evaluate(
             """async ([texts, tags, slotted, parts]) => {
-                const {splitWords, spans, fillSlots, fillPrompt} = await import('./labels.js');
-                return [texts.map(splitWords), spans(tags).map(one => [one.kind, one.start, one.end]),
+                const {splitWords, splitSentences, spans, fillSlots, fillPrompt} = await import('./labels.js');
+                return [texts.map(splitWords), texts.map(splitSentences),
+                        spans(tags).map(one => [one.kind, one.start, one.end]),
                         fillSlots(slotted, parts), fillPrompt('{{{text}}} {no}', {text: '{text}'})];
             }""",
             [texts, tags, slotted, parts],
         )
-    words = [[word for words in split_sentences(one) for word in words] for one in texts]
-    assert found == [words, json.loads(json.dumps(spans(tags))), fill(slotted, parts), "{{text}} {no}"]
+    assert [len(split_sentences(one)) for one in texts] == [1, 1, 1, 5, 3]
+    words = [[split_words(one) for one in texts], [split_sentences(one) for one in texts]]
+    assert found == [*words, json.loads(json.dumps(spans(tags))), fill(slotted, parts), "{{text}} {no}"]
