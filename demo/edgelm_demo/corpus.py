@@ -51,7 +51,7 @@ class Reading:
                 (views.measure_words(locale, column), column) for column in facts.manifest["distributions"]
             ],
             "rule": self._rules(facts, locale),
-            "scope": [(say(locale, "corpus.all_languages"), ANY), *every],
+            "scope": [(say(locale, "corpus.all_languages"), ANY), *languages],
             "said": [(say(locale, "corpus.identify"), ANY), *languages],
         }
 
@@ -177,7 +177,8 @@ class Reading:
             now = commonest(list(values.values()))
             low, high, step = slider_range(column, side, now)
             bounds = views.bounds_now(self.library.facts(name), locale, side, values)
-            value = high if now is None else min(max(now, low), high)
+            nothing = low if side == "min" else high  # where a bound asks for nothing
+            value = nothing if now is None else min(max(now, low), high)
             return gr.update(minimum=low, maximum=high, step=step, value=value), bounds
 
         for shown in self._shown(name, locale, slider):

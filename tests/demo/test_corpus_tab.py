@@ -172,7 +172,7 @@ def test_another_bound_and_what_it_changes(visit):
     expect(bound).to_have_value("3")
     bound.fill("1")
     expect(effect.locator(".verdict")).to_have_text(
-        f"With the new bound, 2 more documents and {sum(map(len, SHORT))} more characters are kept."
+        f"With the new bound: +2 documents, +{sum(map(len, SHORT))} characters."
     )
     expect(effect.get_by_role("row", name="isiZulu")).to_contain_text("+2")
     expect(effect.get_by_role("row", name="Sesotho")).to_contain_text("+0")
