@@ -1,5 +1,8 @@
 """What the controls of the tab Corpus do, without a browser and mostly without a corpus."""
 
+import threading
+import time
+from concurrent.futures import wait
 from types import SimpleNamespace
 
 import pytest
@@ -8,9 +11,10 @@ pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 import gradio as gr
 import numpy as np
+from edgelm_demo import corpora
 from edgelm_demo import corpus_views as views
 from edgelm_demo.context import Context
-from edgelm_demo.corpora import Corpus
+from edgelm_demo.corpora import Corpus, Library
 from edgelm_demo.corpus import ANY, KEPT, Reading
 
 from edgelm.corpus.page.facts import Facts
@@ -23,7 +27,7 @@ RULE = {"reason": "too_short", "column": "words", "language": "zul"}
 
 def facts(*thresholds):
     """Of a corpus in isiZulu with documents in other languages and in none that is known."""
-    codes = dict.fromkeys(("zul", "other", "unknown"), {"kept": 1, "rejected": {}})
+    codes = {code: {"kept": 1, "rejected": {}} for code in ("zul", "other", "unknown")}
     own = {"recipe": {"filters": []}, "sources": {}, "distributions": {}, "thresholds": list(thresholds)}
     return Facts({"languages": codes, **own}, load_languages())
 
@@ -62,3 +66,85 @@ def test_a_bound_moves_in_languages_that_have_bounds(reading):
     offered = reading.choices(NAME, KEPT, "eng")
     assert [code for _, code in offered["scope"]] == [ANY, "zul"]
     assert [code for _, code in offered["language"]] == [ANY, "zul", "other", "unknown"]
+
+
+def test_a_corpus_that_is_open_does_not_wait_for_one_that_opens(monkeypatch, tmp_path):
+    begun, ended = threading.Event(), threading.Event()
+
+    def opened(corpus):
+        if corpus.name == "large":
+            begun.set()
+            ended.wait(20)
+        return corpus.name
+
+    monkeypatch.setattr(corpora, "Opened", opened)
+    library = Library({name: Corpus(name, tmp_path) for name in ("small", "large")})
+    library.open("small")
+    large = library.workers.submit(library.open, "large")
+    assert begun.wait(5)
+    small = library.workers.submit(library.open, "small")
+    done = wait([small], 5).done
+    ended.set()
+    assert small in done
+    assert large.result() == "large"
+
+
+@pytest.fixture
+def slow(reading, monkeypatch):
+    """A corpus whose checks last until `go` is set; those that have begun, and the most at one time."""
+    work = SimpleNamespace(go=threading.Event(), begun=[], now=0, most=0)
+
+    def check(text, code):
+        work.begun.append(text)
+        work.now += 1
+        work.most = max(work.most, work.now)
+        work.go.wait(20)
+        work.now -= 1
+        return None, [], 0
+
+    monkeypatch.setattr(reading.library, "open", lambda name: SimpleNamespace(check=check))
+    monkeypatch.setattr(views, "judgement", lambda *_: "judged")
+    reading.library.facts = lambda name: facts()
+    yield work
+    work.go.set()
+
+
+def press_check(reading, text, reader="one"):
+    """The check of a reader, which has said that it works on it."""
+    given = reading.check(text, "", NAME, "eng", gr.Request(session_hash=reader))
+    next(given), next(given)
+    return given
+
+
+def test_stopped_checks_of_a_reader_do_not_pile_up(reading, slow):
+    for at in range(4):
+        given = press_check(reading, f"text {at}")
+        reading.stops.press(gr.Request(session_hash="one"))
+        *_, (_, said, *_) = given
+        assert "Stopped" in said
+    assert slow.begun == ["text 0"]
+    assert not reading.library.workers._work_queue.qsize()
+    last = press_check(reading, "last")
+    slow.go.set()
+    assert list(last)[-1][0] == "judged"
+    assert slow.begun == ["text 0", "last"]
+    assert slow.most == 1
+    assert reading.library.at_work == {}
+
+
+def test_what_has_not_begun_is_taken_back_at_stop(reading, slow):
+    given = [press_check(reading, reader, reader) for reader in ("one", "two", "three")]
+    reading.stops.press(gr.Request(session_hash="three"))
+    list(given[2])
+    slow.go.set()
+    assert [list(one)[-1][0] for one in given[:2]] == ["judged"] * 2
+    time.sleep(0.2)
+    assert sorted(slow.begun) == ["one", "two"]
+
+
+def test_the_buttons_are_busy_as_long_as_the_check_lasts(reading, slow):
+    """They are freed by the page: a press before Gradio has ended the event would be lost."""
+    slow.go.set()
+    for text in ("umfana", " "):
+        for *_, check, stop in reading.check(text, "", NAME, "eng", gr.Request(session_hash="one")):
+            assert (check["interactive"], stop["interactive"]) == (False, True)
