@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import floor, log10
 from pathlib import Path
@@ -139,33 +139,57 @@ class Library:
 
     def __init__(self, corpora: dict[str, Corpus]):
         self.corpora = corpora
-        self.lock = threading.Lock()
+        self.lock = threading.Lock()  # of `opened`, never held while a corpus is read
+        self.reading = {name: threading.Lock() for name in corpora}
         self.opened: dict[str, Opened] = {}  # the least recently used first
         self.workers = ThreadPoolExecutor(WORKERS, "corpus")
+        self.at_work: dict[str, Future[Any]] = {}  # by reader
         self.facts = functools.cache(self._facts)
 
     def _facts(self, name: str) -> Facts:
         return Facts(read_manifest(self.corpora[name].path), load_languages())
 
     def open(self, name: str) -> Opened:
-        """A corpus by name, in memory; two readers who ask for it at once read it once."""
-        with self.lock:
-            found = self.opened.pop(name, None) or Opened(self.corpora[name])
-            while len(self.opened) >= OPEN:
-                del self.opened[next(iter(self.opened))]
-            self.opened[name] = found
+        """A corpus by name, in memory; two readers who ask for it at once read it once.
+
+        Who asks for another corpus does not wait for them.
+        """
+        with self.reading[name]:
+            with self.lock:
+                found = self.opened.pop(name, None)
+            found = found or Opened(self.corpora[name])
+            with self.lock:
+                while len(self.opened) >= OPEN:
+                    del self.opened[next(iter(self.opened))]
+                self.opened[name] = found
             return found
 
-    def working(self, work: Callable[[], Any]) -> Iterator[Any]:
+    def working(self, work: Callable[[], Any], reader: str | None = None) -> Iterator[Any]:
         """Do what may take long on a thread of its own: gives seconds while it lasts, then `(its answer,)`.
 
-        Who stops asking leaves the work to end by itself: a later call finds what it read or compiled.
+        Who stops asking, by closing this, takes back work that has not begun. Begun work ends by itself: a
+        later call finds what it read or compiled.
+
+        Args:
+            reader: whose work it is, if theirs is done one after the other, however often they stop asking.
         """
         begun = time.monotonic()
-        future = self.workers.submit(work)
-        while not wait([future], INTERVAL).done:
+        while (earlier := self.at_work.get(reader or "")) and not wait([earlier], INTERVAL).done:
             yield time.monotonic() - begun
-        yield (future.result(),)
+        future = self.workers.submit(work)
+        if reader:
+            self.at_work[reader] = future
+            future.add_done_callback(lambda done: self._forget(reader, done))
+        try:
+            while not wait([future], INTERVAL).done:
+                yield time.monotonic() - begun
+            yield (future.result(),)
+        finally:
+            future.cancel()
+
+    def _forget(self, reader: str, done: "Future[Any]") -> None:
+        if self.at_work.get(reader) is done:
+            del self.at_work[reader]
 
 
 def commonest(values: list[float]) -> float | None:

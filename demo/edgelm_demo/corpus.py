@@ -1,6 +1,7 @@
 """The tab Corpus: what became of the documents, and what its filters say of a text."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -10,9 +11,9 @@ from edgelm.corpus.page.facts import Facts
 from edgelm.errors import BadInput
 from edgelm_demo import corpus_views as views
 from edgelm_demo.context import QUIET, Context, note, problem
-from edgelm_demo.corpora import Library, Opened, commonest, slider_range
+from edgelm_demo.corpora import WORKERS, Library, Opened, commonest, slider_range
 from edgelm_demo.interface import FIRST, say, text
-from edgelm_demo.turns import FREE, Stops, busy
+from edgelm_demo.turns import Stops, busy, stoppable
 
 MAX_CHARACTERS = 20_000
 EXAMPLES = 4  # documents shown of those that another bound keeps, and of those that it rejects
@@ -24,6 +25,10 @@ ANY = ""
 KEPT, REJECTED = "kept", "rejected"
 LANGUAGE, SOURCE = "by_language", "by_source"
 Choices = list[tuple[str, str]]
+WORK: dict[str, Any] = {"concurrency_id": "corpora", "concurrency_limit": WORKERS, **QUIET}
+"""Of events that may open a corpus: they wait for one of the places of `Library`, and for no model."""
+QUICK: dict[str, Any] = {"queue": False, **QUIET}
+"""Of events that need no more than a manifest: opening the page takes no place in the queue."""
 
 
 class Reading:
@@ -51,7 +56,7 @@ class Reading:
                 (views.measure_words(locale, column), column) for column in facts.manifest["distributions"]
             ],
             "rule": self._rules(facts, locale),
-            "scope": [(say(locale, "corpus.all_languages"), ANY), *every],
+            "scope": [(say(locale, "corpus.all_languages"), ANY), *languages],
             "said": [(say(locale, "corpus.identify"), ANY), *languages],
         }
 
@@ -76,6 +81,10 @@ class Reading:
             default = known[0] if known else None
             updates.append(gr.update(choices=choices, value=value if value in known else default))
         return [views.headline(self.library.facts(name), values[-1]), *updates]
+
+    def funnel_at_once(self, name: str, by: str, locale: str) -> Any:
+        """The funnel by language, of the manifest; by source it is for `funnel`."""
+        return views.funnel(self.library.facts(name), locale) if by == LANGUAGE else gr.skip()
 
     def funnel(self, name: str, by: str, locale: str) -> Iterator[str]:
         """The funnel by language, which the manifest has, or by source, for which columns are read."""
@@ -135,31 +144,34 @@ class Reading:
     def check(
         self, given: str, code: str, name: str, locale: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        """What the filters and the identifier say of a text; the status line; Check, Stop."""
-        turned, free = busy(), (gr.update(interactive=True), gr.update(interactive=False))
+        """What the filters and the identifier say of a text; the status line; Check, Stop.
+
+        The next check of the same reader begins when this one has ended, stopped or not.
+        """
 
         def work() -> Any:
             return self.library.open(name).check(given, code or None)
 
         try:
             with self.stops.watch(request) as stopped:
-                yield "", note(say(locale, "corpus.opening", seconds=0)), *turned
+                yield "", note(say(locale, "corpus.opening", seconds=0)), *busy()
                 if len(given) > MAX_CHARACTERS:
                     raise BadInput(say(locale, "corpus.too_long", count=len(given), most=MAX_CHARACTERS))
                 if not given.strip():
                     raise BadInput(say(locale, "corpus.nothing"))
-                for done in self.library.working(work):
-                    if stopped.is_set():
-                        yield "", note(say(locale, "corpus.stopped")), *free
-                        return
-                    if isinstance(done, tuple):
-                        facts = self.library.facts(name)
-                        whole, lines, copies = done[0]
-                        yield views.judgement(facts, locale, whole, lines, copies, given), "", *free
-                    else:
-                        yield "", note(say(locale, "corpus.preparing", seconds=done)), *turned
+                with closing(self.library.working(work, request.session_hash)) as working:
+                    for done in working:
+                        if stopped.is_set():
+                            yield "", note(say(locale, "corpus.stopped")), *busy()
+                            return
+                        if isinstance(done, tuple):
+                            facts = self.library.facts(name)
+                            whole, lines, copies = done[0]
+                            yield views.judgement(facts, locale, whole, lines, copies, given), "", *busy()
+                        else:
+                            yield "", note(say(locale, "corpus.preparing", seconds=done)), *busy()
         except Exception as error:
-            yield "", problem(error, locale, self.corpora[name]), *free
+            yield "", problem(error, locale, self.corpora[name]), *busy()
 
     def choose_rule(self, name: str, rule: str | None, scope: str, locale: str) -> Iterator[tuple[Any, Any]]:
         """The slider for a bound, at its value, and what it does there: nothing."""
@@ -177,7 +189,8 @@ class Reading:
             now = commonest(list(values.values()))
             low, high, step = slider_range(column, side, now)
             bounds = views.bounds_now(self.library.facts(name), locale, side, values)
-            value = high if now is None else min(max(now, low), high)
+            nothing = low if side == "min" else high  # where a bound asks for nothing
+            value = nothing if now is None else min(max(now, low), high)
             return gr.update(minimum=low, maximum=high, step=step, value=value), bounds
 
         for shown in self._shown(name, locale, slider):
@@ -218,10 +231,10 @@ class Reading:
     def _shown(self, name: str, locale: str, view: Callable[[Opened], Any]) -> Iterator[Any]:
         """What `view` makes of a corpus; before that, where it takes long, a line that says so."""
         try:
-            for done in self.library.working(lambda: view(self.library.open(name))):
-                yield (
-                    done[0] if isinstance(done, tuple) else note(say(locale, "corpus.opening", seconds=done))
-                )
+            with closing(self.library.working(lambda: view(self.library.open(name)))) as working:
+                for done in working:
+                    seen = isinstance(done, tuple)
+                    yield done[0] if seen else note(say(locale, "corpus.opening", seconds=done))
         except Exception as error:
             yield problem(error, locale, self.corpora[name])
 
@@ -258,11 +271,12 @@ def build(context: Context) -> None:
     view.input(None, view, None, js=SWITCH, **QUIET)
     controls = [*chosen, column, rule, scope, said]
     fill: tuple[Any, ...] = (reading.fill, [corpus, fate, *controls, locale], [headline, *controls])
-    context.when_translated(*fill, **QUIET)
-    fate.input(*fill, **QUIET).then(*show, **QUIET)
-    filled = corpus.input(*fill, **QUIET)
-    for event in (funnel, distribution, show, choose_rule):
-        filled.then(*event, **QUIET)
+    context.when_translated(*fill, **QUICK)
+    fate.input(*fill, **QUICK).then(*show, **WORK)
+    filled = corpus.input(*fill, **QUICK)
+    filled.then(*distribution, **QUICK)
+    for event in (funnel, show, choose_rule):
+        filled.then(*event, **WORK)
 
 
 Event = tuple[Any, ...]
@@ -273,9 +287,11 @@ def _funnel(context: Context, reading: Reading, corpus: gr.Dropdown) -> Event:
     choices = [(text(f"corpus.{one}"), one) for one in (LANGUAGE, SOURCE)]
     by = gr.Radio(choices, value=LANGUAGE, label=text("corpus.by"))
     shown = gr.HTML(elem_id="funnel")
-    event: Event = (reading.funnel, [corpus, by, context.locale], shown)
-    by.input(*event, **QUIET)
-    context.when_translated(*event, **QUIET)
+    controls = [corpus, by, context.locale], shown
+    event: Event = (reading.funnel, *controls)
+    by.input(*event, trigger_mode="always_last", **WORK)
+    context.locale.input(*event, trigger_mode="always_last", **WORK)
+    context.when_translated(reading.funnel_at_once, *controls, **QUICK)
     return event
 
 
@@ -286,8 +302,8 @@ def _measures(
     gr.HTML(text("corpus.distribution_said"), elem_classes="note")
     shown = gr.HTML(elem_id="distribution")
     event: Event = (reading.distribution, [corpus, column, context.locale], shown)
-    column.input(*event, **QUIET)
-    context.when_translated(*event, **QUIET)
+    column.input(*event, **QUICK)
+    context.when_translated(*event, **QUICK)
     return column, event
 
 
@@ -315,12 +331,12 @@ def _browse(
         return show, inputs, outputs
 
     for control in chosen:
-        control.input(*event(None), **QUIET)
+        control.input(*event(None), **WORK)
     _when_opened(view, "browse", event(None))
-    previous.click(*event(-1), **QUIET)
-    following.click(*event(1), **QUIET)
-    other.click(reading.shuffle, seed, seed, **QUIET).then(*event(None), **QUIET)
-    context.when_translated(*event(0), **QUIET)
+    previous.click(*event(-1), **WORK)
+    following.click(*event(1), **WORK)
+    other.click(reading.shuffle, seed, seed, **QUICK).then(*event(None), **WORK)
+    context.locale.input(*event(0), **WORK)  # when the page opens there is no document yet
     return fate, chosen, event(None)
 
 
@@ -339,9 +355,10 @@ def _check(context: Context, reading: Reading, corpus: gr.Dropdown, first: dict[
         stop = gr.Button(text("corpus.stop"), min_width=80, interactive=False)
     status, shown = gr.HTML(elem_id="checking"), gr.HTML(elem_id="judgement")
     outputs = [shown, status, check, stop]
-    event = check.click(reading.check, [given, said, corpus, context.locale], outputs, **QUIET)
-    event.failure(None, None, [check, stop], js=FREE, **QUIET)
-    stop.click(reading.stops.press, queue=False, **QUIET)
+    stoppable(
+        [check.click], reading.check, [given, said, corpus, context.locale], outputs, buttons=(check, stop),
+        status=status, locale=context.locale, stops=reading.stops, turns=WORK,
+    )  # fmt: skip
     return said
 
 
@@ -356,13 +373,11 @@ def _bounds(
     shown = gr.HTML(elem_id="effect")
     locale = context.locale
     event: Event = (reading.choose_rule, [corpus, rule, scope, locale], [bound, shown])
-    rule.input(*event, **QUIET)
-    scope.input(*event, **QUIET)
+    rule.input(*event, **WORK)
+    scope.input(*event, **WORK)
     _when_opened(view, "bounds", event)
     # a reader drags on while it is worked out: of all the places in between only the last counts
-    bound.input(
-        reading.move, [corpus, rule, scope, bound, locale], shown, trigger_mode="always_last", **QUIET
-    )
+    bound.input(reading.move, [corpus, rule, scope, bound, locale], shown, trigger_mode="always_last", **WORK)
     return rule, scope, event
 
 
@@ -376,7 +391,7 @@ def _when_opened(view: gr.Radio, own: str, event: Event) -> None:
         else:
             yield gr.skip()
 
-    view.input(come, [view, *inputs], outputs, **QUIET)
+    view.input(come, [view, *inputs], outputs, **WORK)
 
 
 def _dropdown(choices: dict[str, Choices], name: str, label: str, **options: Any) -> gr.Dropdown:

@@ -296,12 +296,11 @@ def effect(facts: Facts, locale: str, changes: Sequence[Change]) -> Html:
         for at in (0, 1)
     ]
     total = Change("", (sums[0], sums[1]), (sums[2], sums[3]))
-    gained, characters = sums[1] - sums[0], sums[3] - sums[2]
     if not any(one.documents[0] != one.documents[1] for one in changes):
         same = say(locale, "corpus.same", kept=sums[0])
         return element("p", same, class_="verdict")
-    key = "corpus.more" if gained >= 0 else "corpus.fewer"
-    said = say(locale, key, documents=abs(gained), characters=abs(characters))
+    # each with a sign of its own: a long document out and two short ones in are more documents, less text
+    said = say(locale, "corpus.changed", documents=sums[1] - sums[0], characters=sums[3] - sums[2])
 
     def row(name: object, one: Change) -> list[object]:
         pairs = (one.documents, one.characters)
@@ -350,9 +349,9 @@ def bounds_now(facts: Facts, locale: str, side: str, values: Mapping[str, float]
     for code, value in values.items():
         groups.setdefault(value, []).append(language_name(facts, locale, code))
     key = "corpus.at_least" if side == "min" else "corpus.at_most"
-    said = [
+    said: list[object] = [
         join([say(locale, key, value=number(value)), ": ", join(names, ", ")])
         for value, names in groups.items()
     ]
     lead = say(locale, "corpus.now_bounds")
-    return element("p", lead, " ", join(said, "; "), class_="note")
+    return element("p", lead, " ", join(said or [say(locale, "corpus.no_bound")], "; "), class_="note")

@@ -1,21 +1,23 @@
 """The part of Markdown that model cards use, as HTML: nothing in it can act, or ask another machine.
 
 Headings, paragraphs, lists, tables, code, bold and italic become markup. Links and pictures become their
-words; HTML is shown as it is written.
+words; HTML is shown as it is written. A card may be hostile: the time is in proportion to its length.
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from edgelm.page.markup import Html, element, join, table
 
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 HEADING = re.compile(r"(#{1,6})\s+(.*)")
 ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+(.*)")
-RULE = re.compile(r"\|?\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)*\|?\s*")
-LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s[^)]*)?\)")
+RULE = re.compile(r"\|?\s*+:?-{3,}:?\s*+(\|\s*+:?-{3,}:?\s*+)*+\|?\s*+")
+LINK = re.compile(r"!?\[([^\[\]]*)\]\([^)\s\[]*(?:\s[^)\[]*)?\)")  # no class goes past the next bracket
 SPAN = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*")
 DEPTH = 2  # levels by which headings are lowered, to stand below the page's own
+ROWS, COLUMNS = 500, 30  # of a table; what goes beyond is left out
 
 
 def render(text: str, name: str) -> Html:
@@ -24,35 +26,46 @@ def render(text: str, name: str) -> Html:
     Args:
         name: of the card, for the scrolling regions of its tables.
     """
-    lines = FRONT.sub("", text.replace("\r\n", "\n")).split("\n")
+    lines = Lines(FRONT.sub("", text.replace("\r\n", "\n")).split("\n"))
     parts: list[Html] = []
-    while lines:
-        line = lines[0]
+    while lines.left() > 0:
+        line = lines.first()
         if line.startswith("```"):
             parts.append(_code(lines))
         elif found := HEADING.match(line):
             level = min(len(found[1]) + DEPTH, 6)
             parts.append(element(f"h{level}", _inline(found[2])))
-            del lines[0]
-        elif line.startswith("|") and len(lines) > 1 and RULE.fullmatch(lines[1]):
+            lines.at += 1
+        elif line.startswith("|") and lines.left() > 1 and RULE.fullmatch(lines.first(1)):
             parts.append(_table(lines, name))
         elif ITEM.match(line):
             parts.append(_list(lines))
         elif line.strip():
-            parts.append(element("p", _inline(" ".join(_taken(lines, _goes_on)))))
+            parts.append(element("p", _inline(" ".join(lines.take(_goes_on)))))
         else:
-            del lines[0]
+            lines.at += 1
     return join(parts)
 
 
-def _taken(lines: list[str], belongs: Callable[[str], bool]) -> list[str]:
-    """The first line and those after it that belong to it, taken out of `lines`."""
-    count = 1
-    while count < len(lines) and belongs(lines[count]):
-        count += 1
-    taken = lines[:count]
-    del lines[:count]
-    return taken
+@dataclass(slots=True)
+class Lines:
+    """The lines of a text, of which those before `at` have been read."""
+
+    every: list[str]
+    at: int = 0
+
+    def left(self) -> int:
+        return len(self.every) - self.at
+
+    def first(self, further: int = 0) -> str:
+        return self.every[self.at + further]
+
+    def take(self, belongs: Callable[[str], bool]) -> list[str]:
+        """The first line and those after it that belong to it; they are read then."""
+        start, self.at = self.at, self.at + 1
+        while self.left() > 0 and belongs(self.first()):
+            self.at += 1
+        return self.every[start : self.at]
 
 
 def _goes_on(line: str) -> bool:
@@ -62,28 +75,28 @@ def _goes_on(line: str) -> bool:
     )
 
 
-def _code(lines: list[str]) -> Html:
-    taken = _taken(lines, lambda line: not line.startswith("```"))
-    del lines[:1]
+def _code(lines: Lines) -> Html:
+    taken = lines.take(lambda line: not line.startswith("```"))
+    lines.at += 1
     return element("pre", element("code", "\n".join(taken[1:])), tabindex="0")
 
 
-def _list(lines: list[str]) -> Html:
-    items: list[str] = []
-    for line in _taken(
-        lines, lambda line: bool(ITEM.match(line)) or (line.startswith("  ") and bool(line.strip()))
+def _list(lines: Lines) -> Html:
+    items: list[list[str]] = []
+    for line in lines.take(
+        lambda line: bool(ITEM.match(line)) or (line.startswith("  ") and bool(line.strip()))
     ):
         if found := ITEM.match(line):
-            items.append(found[1])
+            items.append([found[1]])
         else:
-            items[-1] += f" {line.strip()}"
-    return element("ul", *(element("li", _inline(one)) for one in items))
+            items[-1].append(line.strip())
+    return element("ul", *(element("li", _inline(" ".join(one))) for one in items))
 
 
-def _table(lines: list[str], name: str) -> Html:
+def _table(lines: Lines, name: str) -> Html:
     rows = [
-        [_inline(cell.strip()) for cell in line.strip().strip("|").split("|")]
-        for line in _taken(lines, lambda line: line.startswith("|"))
+        [_inline(cell.strip()) for cell in line.strip().strip("|").split("|", COLUMNS)[:COLUMNS]]
+        for line in lines.take(lambda line: line.startswith("|"))[:ROWS]
     ]
     width = len(rows[0])
     body = [(row + [Html("")] * width)[:width] for row in rows[2:]]

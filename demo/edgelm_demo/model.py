@@ -1,8 +1,10 @@
 """The tab Model: what a model is, what it learnt from and under which licences, its curve, its limits."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import gradio as gr
@@ -23,6 +25,7 @@ from edgelm_demo.models import Found
 CARD = 100_000  # characters of a card that are read
 VALUE = 200  # characters of a value in a header that are shown
 UP = 3  # folders above a file of weights that may say what it was made from
+VERIFICATION = "verification.json"
 Row = tuple[str, object]
 
 
@@ -34,6 +37,7 @@ class About:
         origin: the model it was exported from, where that is among those of the page; else itself.
         values: a GGUF file's own words, without its tokens and weights.
         provenance: the `edgelm.json` of `origin`.
+        bits: bits per byte that an export measured of its own file, mean over languages.
     """
 
     model: Found
@@ -43,6 +47,7 @@ class About:
     metadata: dict[str, Any] = field(default_factory=dict)
     card: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
+    bits: float | None = None
 
 
 def look(model: Found, models: Iterable[Found]) -> About:
@@ -52,6 +57,8 @@ def look(model: Found, models: Iterable[Found]) -> About:
         BadInput: it is a GGUF file with a damaged header.
     """
     about = About(model, _origin(model, models))
+    if about.origin is not model:
+        about.bits = _measured(model.path)
     if model.path.suffix == ".gguf":
         about.values = {key: _plain(value) for key, value in read_header(model.path).values.items()}
     folder = about.origin.path
@@ -73,6 +80,18 @@ def _origin(model: Found, models: Iterable[Found]) -> Found:
         if found and str(found.get("command", "")).startswith("export"):
             return next((known[Path(one)] for one in found.get("inputs", {}) if Path(one) in known), model)
     return model
+
+
+def _measured(path: Path) -> float | None:
+    """Bits per byte of an exported file in its export's `verification.json`, mean over languages."""
+    name = f"gguf:{path.stem.removeprefix('model-')}" if path.is_file() else f"{path.parent.name}:{path.name}"
+    for folder in list(path.parents)[:UP]:
+        try:
+            figures = json.loads((folder / VERIFICATION).read_text(encoding="utf-8"))
+            return fmean(one["bits_per_byte"] for one in figures[name]["languages"].values())
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue  # none here, or not of this file
+    return None
 
 
 def _plain(value: Any) -> Any:
@@ -157,9 +176,12 @@ def facts(about: About, locale: str) -> Iterator[Row]:
         yield say(locale, "model.context"), say(locale, "model.tokens", count=int(context))
     if tokens := max((one.get("tokens") or 0 for one in about.lines), default=0):
         yield say(locale, "model.trained_on"), say(locale, "model.tokens", count=tokens)
-    mean = (results.get("validation_bits_per_byte") or {}).get("mean")
-    if isinstance(mean, int | float):
-        yield say(locale, "model.bits"), f"{mean:.3f}"
+    if about.origin is about.model:
+        mean = (results.get("validation_bits_per_byte") or {}).get("mean")
+        if isinstance(mean, int | float):
+            yield say(locale, "model.bits"), f"{mean:.3f}"
+    elif about.bits is not None:  # of edgelm's sample, which the model may have been trained on
+        yield say(locale, "compare.bits"), f"{about.bits:.3f}"
     if languages := _languages(about):
         yield say(locale, "model.languages"), languages
 

@@ -1,8 +1,8 @@
-"""Work with a model that a reader asks for: it waits for a turn, says so, and can be stopped."""
+"""Work, mostly with a model, that a reader asks for: it waits for a turn, says so, and can be stopped."""
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,16 +45,18 @@ def stoppable(
     status: gr.HTML,
     locale: gr.Dropdown,
     stops: Stops,
+    turns: Mapping[str, Any] = TURNS,
 ) -> None:
     """Let `pressed` start `work`, a generator, and the second button stop it.
 
     Args:
         buttons: that which starts it and that which stops it; `work` gives them `busy()`.
         status: where it says that it waits.
+        turns: the places that it waits for, those of models unless said otherwise.
     """
     waiting = json.dumps({code: note(say(code, "write.waiting")) for code in texts()})
     gr.on(pressed, None, locale, status, js=f"code => ({waiting})[code]", **QUIET)
-    worker = gr.on(pressed, work, inputs, outputs, **TURNS)
+    worker = gr.on(pressed, work, inputs, outputs, **turns)
     # Only now: a press before Gradio has ended the last event would be lost.
     worker.then(None, None, list(buttons), js=FREE, **QUIET)
     worker.failure(None, None, status, js="() => ``", **QUIET)  # the queue is full, as Gradio says

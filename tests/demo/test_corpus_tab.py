@@ -172,7 +172,7 @@ def test_another_bound_and_what_it_changes(visit):
     expect(bound).to_have_value("3")
     bound.fill("1")
     expect(effect.locator(".verdict")).to_have_text(
-        f"With the new bound, 2 more documents and {sum(map(len, SHORT))} more characters are kept."
+        f"With the new bound: +2 documents, +{sum(map(len, SHORT))} characters."
     )
     expect(effect.get_by_role("row", name="isiZulu")).to_contain_text("+2")
     expect(effect.get_by_role("row", name="Sesotho")).to_contain_text("+0")
@@ -225,6 +225,20 @@ def test_stop_ends_the_waiting(visit, monkeypatch):
     monkeypatch.undo()
     check(page, ZULU)
     expect(page.locator("#judgement .verdict")).to_be_visible()
+
+
+def test_what_opens_a_corpus_waits_for_its_own_places_and_the_page_opens_without_any(folder):
+    page = build([folder])
+    own = [one for one in page.fns.values() if one.fn and one.fn.__module__ == "edgelm_demo.corpus"]
+    work, quick = ([one for one in own if one.queue is queued] for queued in (True, False))
+    assert {one.name for one in work} == {"funnel", "show", "come", "choose_rule", "move", "check"}
+    assert {(one.concurrency_id, one.concurrency_limit) for one in work} == {("corpora", corpora.WORKERS)}
+    assert {one.name for one in quick} == {"fill", "funnel_at_once", "distribution", "shuffle"}
+    opens = {one._id for one in page.fns.values() if one.targets and one.targets[0][1] == "load"}
+    while after := {one._id for one in page.fns.values() if one.trigger_after in opens} - opens:
+        opens |= after
+    assert len(opens & {one._id for one in quick}) == 3
+    assert not opens & {one._id for one in work}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
@@ -10,7 +11,8 @@ pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
 from driving import open_tab  # noqa: E402
 from edgelm_demo.markdown import render  # noqa: E402
-from edgelm_demo.model import look  # noqa: E402
+from edgelm_demo.model import CARD as CARD_LENGTH  # noqa: E402
+from edgelm_demo.model import facts, look  # noqa: E402
 from edgelm_demo.models import Found, find_models  # noqa: E402
 from edgelm_demo.page import build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
@@ -18,6 +20,7 @@ from edgelm_demo.server import launch  # noqa: E402
 from edgelm.errors import BadInput  # noqa: E402
 
 expect = playwright.expect
+AT_ONCE = 2  # seconds; a third of one is usual, and time in proportion to the square would be a minute
 CARD = """---
 license: cc-by-4.0
 language:
@@ -157,10 +160,66 @@ def test_what_lies_beside_a_model_is_read_from_its_origin_only(folder):
     assert (alone.origin, alone.card, alone.lines) == (export, "", [])
 
 
+def test_bits_per_byte_are_those_of_the_file_itself(folder, tmp_path):
+    shutil.copytree(folder / "export", tmp_path / "export")
+    (tmp_path / "export" / "onnx" / "int8").mkdir(parents=True)
+    figures = {
+        name: {"languages": {"zul": {"bits_per_byte": at}, "sot": {"bits_per_byte": at + 1}}}
+        for name, at in (("gguf:F16", 2.0), ("onnx:int8", 3.0))
+    }
+    (tmp_path / "export" / "verification.json").write_text(json.dumps(figures))
+    origin = Found("model", folder / "model", 1, True)
+
+    def said(path):
+        about = look(Found("export", tmp_path / "export" / path, 1, True), [origin])
+        assert about.origin is origin
+        return {name: value for name, value in facts(about, "eng") if name.startswith("Bits per byte")}
+
+    assert said("model-F16.gguf") == {"Bits per byte": "2.500"}
+    assert said("onnx/int8") == {"Bits per byte": "3.500"}
+    for damaged in ("{}", "[", '{"gguf:F16": {"languages": {}}}'):
+        (tmp_path / "export" / "verification.json").write_text(damaged)
+        assert said("model-F16.gguf") == {}
+
+
 def test_a_file_that_is_no_model_is_an_error(tmp_path):
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
     with pytest.raises(BadInput, match="is not a whole GGUF file"):
         look(Found("broken", tmp_path / "broken.gguf", 4, True), [])
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "[",
+        "![",
+        "[](",
+        "[a](b ",
+        "[x](",
+        "`",
+        "`a*",
+        "*a",
+        "**a",
+        "* a\n  b\n",
+        "- \n",
+        "|\n",
+        "|",
+        "# a\n",
+        "a\n",
+    ],
+)
+@pytest.mark.parametrize("start", ["", "| a " * 4000 + "\n|---|\n"])
+def test_a_hostile_card_takes_no_time(start, piece):
+    begun = time.process_time()
+    render((start + piece * CARD_LENGTH)[:CARD_LENGTH], "card")
+    assert time.process_time() - begun < AT_ONCE
+
+
+@pytest.mark.parametrize("line", ["|---" + " " * CARD_LENGTH + "x", "- a\n" + "  b\n" * 25_000])
+def test_a_hostile_line_takes_no_time(line):
+    begun = time.process_time()
+    render(f"| a |\n{line}", "card")
+    assert time.process_time() - begun < AT_ONCE
 
 
 def test_markdown_becomes_markup_and_nothing_else():
