@@ -99,8 +99,8 @@ def fetch(source: Path, folder: Path) -> None:
         _write(found, folder)
     except OSError as error:
         raise EdgelmError(
-            f"{error.filename or folder}: {error.strerror or error}. Nothing was kept; make room there, or make "
-            "it writable."
+            f"{error.filename or folder}: {error.strerror or error}. Nothing was kept; make room there, "
+            "or make it writable."
         ) from None
 
 
