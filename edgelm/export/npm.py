@@ -87,7 +87,7 @@ def fetch(source: Path, folder: Path) -> None:
     """Put the files that `source`'s package.json wants into `folder`, whole or not at all.
 
     Raises:
-        EdgelmError: a package cannot be had, or is not the one that was locked.
+        EdgelmError: a package cannot be had, is not the one that was locked, or cannot be written.
     """
     packages = locked(source)
     found = {
@@ -95,6 +95,16 @@ def fetch(source: Path, folder: Path) -> None:
         for name, files in wanted(source).items()
         for called, data in _members(download(packages[name]), files, packages[name].name)
     }
+    try:
+        _write(found, folder)
+    except OSError as error:
+        raise EdgelmError(
+            f"{error.filename or folder}: {error.strerror or error}. Nothing was kept; make room there, "
+            "or make it writable."
+        ) from None
+
+
+def _write(found: dict[str, bytes], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -40,7 +40,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 PORTION = 1 << 16
 SECONDS = 60  # that a connection may stand still
 
@@ -71,7 +71,7 @@ class SiteServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EdgelmError(
-                f"{host}:{port}: cannot listen there ({reason}). Choose another --port."
+                f"{_place(host, port)}: cannot listen there ({reason}). Choose another --port."
             ) from None
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -163,13 +163,17 @@ def network_address(host: str) -> str:
             return "127.0.0.1"
 
 
+def _place(host: str, port: int) -> str:
+    """Both as an address has them: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def announce(host: str, port: int, say: Callable[[str], object] = print) -> None:
     """Say where the app is; beyond this machine with a QR code, and what a phone cannot do there."""
     if is_local(host):
-        say(f"http://{host}:{port}/ (this machine only; Ctrl-C ends it)")
+        say(f"http://{_place(host, port)}/ (this machine only; Ctrl-C ends it)")
         return
-    found = network_address(host)
-    url = f"http://[{found}]:{port}/" if ":" in found else f"http://{found}:{port}/"
+    url = f"http://{_place(network_address(host), port)}/"
     say(f"{url} (everyone on this network; Ctrl-C ends it)")
     try:
         code = require("segno", "phone").make(url, error="m", micro=False)

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import io
 import json
+import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -105,6 +107,37 @@ def test_an_archive_without_the_file_is_refused(registry, source, tmp_path, link
     with pytest.raises(EdgelmError, match="lacks a file"):
         npm.fetch(source(registry.data), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written(registry, source, tmp_path):
+    registry.data = archive({"package/esm/index.js": b"code"})
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(EdgelmError, match=r"file.*: .*Nothing was kept; make room there"):
+        npm.fetch(source(registry.data), tmp_path / "file" / "npm" / "here")
+
+
+def test_a_wheel_without_wllama_is_no_release(monkeypatch, tmp_path):
+    pytest.importorskip("hatchling", reason="it builds the wheel")
+    root = Path(__file__).parents[2]
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    from hatch_build import CustomBuildHook
+
+    def offline(source, folder):
+        raise EdgelmError("no network")
+
+    monkeypatch.setattr(npm, "cache", lambda source: tmp_path / "none")
+    monkeypatch.setattr(npm, "fetch", offline)
+    monkeypatch.delenv("EDGELM_WITH_WLLAMA", raising=False)
+    said, data = [], {"force_include": {}}
+    app = SimpleNamespace(display_warning=said.append)
+    hook = CustomBuildHook(str(root), {}, None, None, str(tmp_path), "wheel", app)
+    hook.initialize("standard", data)
+    assert "NOT WHOLE" in said[0]
+    assert "no network" in said[0]
+    assert data == {"force_include": {}}
+    monkeypatch.setenv("EDGELM_WITH_WLLAMA", "1")
+    with pytest.raises(RuntimeError, match="no wheel without the phone app's wllama: no network"):
+        hook.initialize("standard", data)
 
 
 def test_without_a_network_it_says_so(source, tmp_path, monkeypatch):

@@ -441,7 +441,8 @@ def test_words_tags_and_slots_are_read_as_python_reads_them(site, visit):
     with served(site) as server:
         found = visit(server).evaluate(
             """async ([texts, tags, slotted, parts]) => {
-                const {splitWords, splitSentences, spans, fillSlots, fillPrompt} = await import('./labels.js');
+                const labels = await import('./labels.js');
+                const {splitWords, splitSentences, spans, fillSlots, fillPrompt} = labels;
                 return [texts.map(splitWords), texts.map(splitSentences),
                         spans(tags).map(one => [one.kind, one.start, one.end]),
                         fillSlots(slotted, parts), fillPrompt('{{{text}}} {no}', {text: '{text}'})];

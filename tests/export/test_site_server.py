@@ -91,7 +91,9 @@ def test_no_such_part(ask, asked):
     assert (status, headers["Content-Range"], body) == (416, "bytes */100", b"")
 
 
-@pytest.mark.parametrize("asked", ["bytes=-", "bytes=1-2,4-5", "lines=1-2", "nonsense"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=-", "bytes=1-2,4-5", "lines=1-2", "nonsense", f"bytes={'9' * 5000}-"]
+)
 def test_what_is_no_single_part_is_answered_with_all(ask, asked):
     assert ask("/model/part%20one.bin", Range=asked)[0] == 200
 
@@ -127,6 +129,8 @@ def test_no_site_and_a_port_that_is_taken(site, tmp_path):
         pytest.raises(EdgelmError, match="Choose another --port"),
     ):
         SiteServer(site, "127.0.0.1", server.server_address[1])
+    with pytest.raises(EdgelmError, match=r"^\[::1\]:99999: cannot listen"):
+        SiteServer(site, "::1", 99999)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -157,6 +161,8 @@ def test_a_code_only_beyond_this_machine(monkeypatch):
     said = []
     announce("127.0.0.1", 8090, said.append)
     assert said == ["http://127.0.0.1:8090/ (this machine only; Ctrl-C ends it)"]
+    announce("::1", 8090, said.append)
+    assert said.pop().startswith("http://[::1]:8090/ (this machine")
     said.clear()
     announce("192.168.1.2", 8090, said.append)
     assert said[0].startswith("http://192.168.1.2:8090/ (everyone")
