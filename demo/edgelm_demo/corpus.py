@@ -166,8 +166,7 @@ class Reading:
                             return
                         if isinstance(done, tuple):
                             facts = self.library.facts(name)
-                            whole, lines, copies = done[0]
-                            yield views.judgement(facts, locale, whole, lines, copies, given), "", *busy()
+                            yield views.judgement(facts, locale, *done[0], given), "", *busy()
                         else:
                             yield "", note(say(locale, "corpus.preparing", seconds=done)), *busy()
         except Exception as error:
