@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import floor, log10
@@ -180,7 +180,7 @@ class Library:
                 self.opened[name] = found
             return found
 
-    def working(self, work: Callable[[], Any], reader: str | None = None) -> Iterator[Any]:
+    def working(self, work: Callable[[], Any], reader: str | None = None) -> Generator[Any, None, None]:
         """Do what may take long on a thread of its own: gives seconds while it lasts, then `(its answer,)`.
 
         Who stops asking, by closing this, takes back work that has not begun. Begun work ends by itself: a

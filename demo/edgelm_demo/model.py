@@ -121,7 +121,7 @@ class Showing:
     def _named(self, model: Found) -> list[Found | Corpus]:
         """What an error may name, the longest path first: models, corpora, folders that a model lies in."""
         above = [Corpus(one.name, one) for one in list(model.path.parents)[:UP] if one.name]
-        every = [*self.models.values(), *self.corpora.values(), *above]
+        every: list[Found | Corpus] = [*self.models.values(), *self.corpora.values(), *above]
         return sorted(every, key=lambda one: -len(str(one.path)))
 
     def _corpora(self, about: About) -> list[Corpus]:
