@@ -241,10 +241,9 @@ def test_a_hostile_card_takes_no_time(start, piece):
     assert time.process_time() - begun < AT_ONCE
 
 
-@pytest.mark.parametrize("line", ["|---" + " " * CARD_LENGTH + "x", "- a\n" + "  b\n" * 25_000])
-def test_a_hostile_line_takes_no_time(line):
+def test_a_hostile_line_below_a_table_takes_no_time():
     begun = time.process_time()
-    render(f"| a |\n{line}", "card")
+    render("| a |\n|---" + " " * CARD_LENGTH + "x", "card")
     assert time.process_time() - begun < AT_ONCE
 
 
