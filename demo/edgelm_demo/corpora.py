@@ -1,10 +1,12 @@
 """The corpora that the page shows, and those of them whose numbers are in memory."""
 
 import functools
+import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import floor, log10
@@ -47,22 +49,36 @@ def find_corpora(paths: Iterable[Path]) -> dict[str, Corpus]:
     Raises:
         BadInput: a path is missing.
     """
-    found: dict[Path, str] = {}
+    found: dict[Path, tuple[str, str]] = {}
     for path in paths:
         if not path.exists():
             remedy = "give a model or a corpus, or a folder that holds some"
             raise BadInput("no such file or folder", file=path, remedy=remedy)
         for corpus in _corpora_below(path, DEPTH):
-            name = path.resolve().name if corpus == path else corpus.relative_to(path).as_posix()
-            found.setdefault(corpus.resolve(), str(corpus) if name in found.values() else name)
+            given, below = path.resolve().name, corpus.relative_to(path).as_posix()
+            names = (given, given) if corpus == path else (below, f"{given}/{below}")
+            found.setdefault(corpus.resolve(), names)
     corpora = {}
-    for path, name in found.items():
+    for path, name in zip(found, told_apart(list(found.values())), strict=True):
         try:
             read_manifest(path)
             corpora[name] = Corpus(name, path)
         except BadInput as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
     return corpora
+
+
+def told_apart(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Of each short and long name the short one where no other has it, else the long one, else with a number.
+
+    No name is a path of this machine: a long one begins with the folder that was given.
+    """
+    count, told = Counter(short for short, _ in names), dict[str, None]()
+    for short, long in names:
+        name = short if count[short] == 1 else long
+        numbered = (f"{name} ({number})" for number in itertools.count(2))
+        told[next(one for one in itertools.chain([name], numbered) if one not in told)] = None
+    return list(told)
 
 
 def _corpora_below(path: Path, levels: int) -> Iterator[Path]:
@@ -164,7 +180,7 @@ class Library:
                 self.opened[name] = found
             return found
 
-    def working(self, work: Callable[[], Any], reader: str | None = None) -> Iterator[Any]:
+    def working(self, work: Callable[[], Any], reader: str | None = None) -> Generator[Any, None, None]:
         """Do what may take long on a thread of its own: gives seconds while it lasts, then `(its answer,)`.
 
         Who stops asking, by closing this, takes back work that has not begun. Begun work ends by itself: a

@@ -27,6 +27,7 @@ LANGUAGE, SOURCE = "by_language", "by_source"
 Choices = list[tuple[str, str]]
 WORK: dict[str, Any] = {"concurrency_id": "corpora", "concurrency_limit": WORKERS, **QUIET}
 """Of events that may open a corpus: they wait for one of the places of `Library`, and for no model."""
+LAST: dict[str, Any] = {"trigger_mode": "always_last", **WORK}
 QUICK: dict[str, Any] = {"queue": False, **QUIET}
 """Of events that need no more than a manifest: opening the page takes no place in the queue."""
 
@@ -149,8 +150,9 @@ class Reading:
         The next check of the same reader begins when this one has ended, stopped or not.
         """
 
-        def work() -> Any:
-            return self.library.open(name).check(given, code or None)
+        def work() -> str:
+            whole, lines, copies = self.library.open(name).check(given, code or None)
+            return views.judgement(self.library.facts(name), locale, whole, lines, copies, given)
 
         try:
             with self.stops.watch(request) as stopped:
@@ -165,9 +167,7 @@ class Reading:
                             yield "", note(say(locale, "corpus.stopped")), *busy()
                             return
                         if isinstance(done, tuple):
-                            facts = self.library.facts(name)
-                            whole, lines, copies = done[0]
-                            yield views.judgement(facts, locale, whole, lines, copies, given), "", *busy()
+                            yield done[0], "", *busy()
                         else:
                             yield "", note(say(locale, "corpus.preparing", seconds=done)), *busy()
         except Exception as error:
@@ -289,8 +289,7 @@ def _funnel(context: Context, reading: Reading, corpus: gr.Dropdown) -> Event:
     shown = gr.HTML(elem_id="funnel")
     controls = [corpus, by, context.locale], shown
     event: Event = (reading.funnel, *controls)
-    by.input(*event, trigger_mode="always_last", **WORK)
-    context.locale.input(*event, trigger_mode="always_last", **WORK)
+    gr.on([by.input, context.locale.input], *event, **LAST)
     context.when_translated(reading.funnel_at_once, *controls, **QUICK)
     return event
 
@@ -377,7 +376,7 @@ def _bounds(
     scope.input(*event, **WORK)
     _when_opened(view, "bounds", event)
     # a reader drags on while it is worked out: of all the places in between only the last counts
-    bound.input(reading.move, [corpus, rule, scope, bound, locale], shown, trigger_mode="always_last", **WORK)
+    bound.input(reading.move, [corpus, rule, scope, bound, locale], shown, **LAST)
     return rule, scope, event
 
 

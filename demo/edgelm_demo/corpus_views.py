@@ -240,9 +240,10 @@ def judgement(
         text = element("blockquote", whole.text[:TEXT], dir="auto", lang=facts.tag(whole.language))
         parts.append(details(say(locale, "corpus.mended"), text))
     if lines:
+        judged_as = "corpus.lines_said" if whole.language in facts.registry else "corpus.lines_apart"
         parts += [
             element("h3", say(locale, "corpus.its_lines")),
-            element("p", say(locale, "corpus.lines_said"), class_="note"),
+            element("p", say(locale, judged_as), class_="note"),
             element("ol", *(_line(facts, locale, one) for one in lines[:LINES]), class_="lines"),
         ]
     if len(lines) > LINES:

@@ -116,7 +116,13 @@ class Showing:
             about = look(model, self.models.values())
             return page(about, self._corpora(about), locale)
         except Exception as error:
-            return problem(error, locale, model)
+            return problem(error, locale, *self._named(model))
+
+    def _named(self, model: Found) -> list[Found | Corpus]:
+        """What an error may name, the longest path first: models, corpora, folders that a model lies in."""
+        above = [Corpus(one.name, one) for one in list(model.path.parents)[:UP] if one.name]
+        every: list[Found | Corpus] = [*self.models.values(), *self.corpora.values(), *above]
+        return sorted(every, key=lambda one: -len(str(one.path)))
 
     def _corpora(self, about: About) -> list[Corpus]:
         """Corpora of the page that the model learnt from."""

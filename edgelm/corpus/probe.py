@@ -97,7 +97,7 @@ class Judge:
     def line_by_line(self, text: str, language: str | None = None) -> tuple[Judged, list[Judged]]:
         """A text as a whole, and each of its lines that is not blank as if it were a document of its own.
 
-        Lines are judged as the language that the whole is in.
+        Lines are judged as the language that the whole is in, or each as its own where that is none of ours.
 
         Args:
             language: code of the language that the text is said to be in; identified where None.
@@ -174,6 +174,8 @@ class Judge:
             absent = measured["diacritics"] == 0
             return float(measured["letters"] * self.diacritics[code]) if absent else 0.0
         if rule.column == "contaminated" and self.recipe.evaluation:
+            return None
+        if rule.column == "boilerplate_lines" and self.recipe.boilerplate:
             return None
         value = measured.get(rule.column)
         return None if value is None or np.isnan(value) else float(value)

@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgelm.corpus.probe import Judge
-from edgelm.corpus.recipe import load_recipe
+from edgelm.corpus.recipe import Filter, load_recipe
 from edgelm.corpus.tune import Tuning
 from edgelm.tokenizer.texts import sample_texts
 
@@ -93,6 +94,23 @@ def test_line_by_line_in_the_language_of_the_whole(judge):
     assert "many_digits" in lines[3].reasons
     assert judge.line_by_line("")[1] == []
     assert judge.line_by_line("")[0].reasons[0] == "empty"
+
+
+def test_lines_of_a_text_in_another_language_are_judged_each_as_its_own(judge):
+    german = "Der kleine Junge geht jeden Morgen sehr früh zu Fuß in die Schule und freut sich darüber."
+    whole, lines = judge.line_by_line(f"{german} {german}\n{ZULU}\n{german}")
+    assert whole.language == "other"
+    assert [one.language for one in lines] == ["other", "zul", "other"]
+
+
+def test_what_a_source_repeats_is_not_known_of_one_text(corpus):
+    rule = Filter("repeated_by_source", "boilerplate_lines", max=0)
+    recipe = replace(corpus.recipe, filters=(rule,))
+    assert recipe.boilerplate
+    for own, expected in ((recipe, None), (replace(recipe, boilerplate=None), 0)):
+        (verdict,) = Judge(own, []).judge([f"{ZULU}\n" * 20], "zul")[0].verdicts
+        assert verdict.value == expected
+        assert verdict.passes
 
 
 def test_missing_diacritics_by_the_rate_of_the_corpus(corpus):

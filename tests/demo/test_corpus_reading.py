@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
+pytest.importorskip("pyarrow", reason="corpora are read with the extra 'corpus'")
 
 import gradio as gr
 import numpy as np
@@ -18,6 +19,7 @@ from edgelm_demo.corpora import Corpus, Library
 from edgelm_demo.corpus import ANY, KEPT, Reading
 
 from edgelm.corpus.page.facts import Facts
+from edgelm.corpus.probe import Judged
 from edgelm.corpus.tune import Change
 from edgelm.languages import load_languages
 
@@ -44,6 +46,15 @@ def test_documents_and_characters_each_have_their_own_sign(locale):
     verdict = said.partition("</p>")[0]
     assert "+1" in verdict
     assert "-2,000" in verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("zul", "a document in the language of the whole text."), ("other", "as if it were a document.")],
+)
+def test_lines_are_said_to_be_in_the_language_of_the_whole_only_where_they_are(code, said):
+    judged = Judged("umfana", code, None, {"zul": 0.4, "other": 0.6}, ())
+    assert said in views.judgement(facts(), "eng", judged, [judged, judged], 0, "umfana")
 
 
 @pytest.mark.parametrize(("side", "expected"), [("min", 0), ("max", 100)])

@@ -1,6 +1,7 @@
 """The tab Corpus as a reader meets it, over a small corpus that the tests build."""
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -88,6 +89,10 @@ def test_the_funnel_by_language_and_by_source(visit):
     assert table.get_attribute("tabindex") == "0"
     page.get_by_role("radio", name="Source").check()
     expect(names).to_have_text(["in89.3% kept of 56"])
+    page.get_by_label("Language of the page").click()
+    page.get_by_role("option", name="isiZulu").click()
+    expect(names).not_to_contain_text("kept of")
+    expect(names).to_have_text([re.compile("in.*89.3%")])
 
 
 def test_a_distribution_has_its_bounds(visit):
@@ -317,6 +322,11 @@ def test_corpora_are_found_below_a_folder_and_damaged_ones_left_out(folder, tmp_
     assert capsys.readouterr().err.startswith("damaged is left out: ")
     alike = find_corpora([tmp_path / "one", folder / "small"])
     assert list(alike) == ["one", "small"]
+    shutil.copytree(folder / "small", tmp_path / "other" / "out" / "small")
+    shutil.copytree(folder / "small", tmp_path / "more" / "small")
+    alike = find_corpora([folder, tmp_path / "other" / "out", tmp_path / "more", tmp_path / "one"])
+    assert list(alike) == ["out/small", "out/small (2)", "more/small", "one"]
+    assert alike["out/small (2)"].path == tmp_path / "other" / "out" / "small"
 
 
 def test_a_corpus_is_read_once_and_few_are_kept(folder, monkeypatch):

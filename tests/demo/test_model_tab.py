@@ -9,10 +9,14 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
 pytest.importorskip("gradio", reason="the demo page is made with Gradio")
 
+import gradio as gr  # noqa: E402
 from driving import open_tab  # noqa: E402
+from edgelm_demo import model  # noqa: E402
+from edgelm_demo.context import Context  # noqa: E402
+from edgelm_demo.corpora import Corpus  # noqa: E402
 from edgelm_demo.markdown import render  # noqa: E402
 from edgelm_demo.model import CARD as CARD_LENGTH  # noqa: E402
-from edgelm_demo.model import facts, look  # noqa: E402
+from edgelm_demo.model import Showing, facts, look  # noqa: E402
 from edgelm_demo.models import Found, find_models  # noqa: E402
 from edgelm_demo.page import build  # noqa: E402
 from edgelm_demo.server import launch  # noqa: E402
@@ -182,6 +186,28 @@ def test_bits_per_byte_are_those_of_the_file_itself(folder, tmp_path):
         assert said("model-F16.gguf") == {}
 
 
+def test_no_error_shows_where_a_model_its_origin_or_a_corpus_lies(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "export", tmp_path / "export")
+    export = Found("export (1 MB)", tmp_path / "export" / "model-F16.gguf", 1, True)
+    origin = Found("origin (5 MB)", folder / "model", 1, True)
+    corpus = Corpus("a corpus", tmp_path / "corpus")
+    models = {one.name: one for one in (export, origin)}
+    showing = Showing(Context(models, gr.Dropdown(), corpora={corpus.name: corpus}))
+    for file, said in (
+        (folder / "model" / "metrics.jsonl", "Origin (5 MB)/metrics.jsonl: "),
+        (tmp_path / "corpus" / "manifest.json", "A corpus/manifest.json: "),
+        (tmp_path / "export" / "edgelm.json", "Export/edgelm.json: "),
+    ):
+
+        def damaged(*_, file=file):
+            raise BadInput("cannot be read", file=file)
+
+        monkeypatch.setattr(model, "read_lines", damaged)
+        shown = showing.show(export.name, "eng")
+        assert said in shown
+        assert str(tmp_path.parent) not in shown
+
+
 def test_a_file_that_is_no_model_is_an_error(tmp_path):
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
     with pytest.raises(BadInput, match="is not a whole GGUF file"):
@@ -215,10 +241,9 @@ def test_a_hostile_card_takes_no_time(start, piece):
     assert time.process_time() - begun < AT_ONCE
 
 
-@pytest.mark.parametrize("line", ["|---" + " " * CARD_LENGTH + "x", "- a\n" + "  b\n" * 25_000])
-def test_a_hostile_line_takes_no_time(line):
+def test_a_hostile_line_below_a_table_takes_no_time():
     begun = time.process_time()
-    render(f"| a |\n{line}", "card")
+    render("| a |\n|---" + " " * CARD_LENGTH + "x", "card")
     assert time.process_time() - begun < AT_ONCE
 
 
