@@ -202,7 +202,6 @@ def build(context: Context) -> None:
     boxes = gr.HTML(elem_id="tokens", elem_classes="words", js_on_load=WALK)
     languages_table = gr.HTML(elem_id="words-languages", elem_classes="words")
     outputs = [status, boxes, languages_table]
-    gr.on(
-        [start.click, given.submit], cutting.cut, [model, given, language, context.locale], outputs, **TURNS
-    )
+    inputs = [model, given, language, context.locale]
+    gr.on([start.click, given.submit], cutting.cut, inputs, outputs, trigger_mode="always_last", **TURNS)
     language.input(example, [language, given], given, queue=False, **QUIET)
