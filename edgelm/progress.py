@@ -38,19 +38,19 @@ class Progress:
             print(message, file=sys.stderr, flush=True)
 
     @contextmanager
-    def track(self, total: float, title: str) -> Iterator[Step]:
-        """Show progress through `total` units of `title` until the block ends."""
+    def track(self, total: float, title: str, done: float = 0) -> Iterator[Step]:
+        """Show progress through `total` units of `title`, `done` of them earlier, until the block ends."""
         if self.silent:
             yield lambda done, note="": None
         elif self.terminal:
-            with _bar(total, title) as step:
+            with _bar(total, title, done) as step:
                 yield step
         else:
-            yield _Lines(total, title)
+            yield _Lines(total, title, done)
 
 
 @contextmanager
-def _bar(total: float, title: str) -> Iterator[Step]:
+def _bar(total: float, title: str, earlier: float) -> Iterator[Step]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -62,7 +62,7 @@ def _bar(total: float, title: str) -> Iterator[Step]:
         TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=max(total, 1e-9), note="")
+        task = bar.add_task(title, total=max(total, 1e-9), completed=earlier, note="")
 
         def step(done: float, note: str = "") -> None:
             if note:
@@ -76,9 +76,9 @@ def _bar(total: float, title: str) -> Iterator[Step]:
 class _Lines:
     """A plain line every ten seconds at most, with the share done and the time left."""
 
-    def __init__(self, total: float, title: str):
-        self.total, self.title = max(total, 1e-9), title
-        self.done = 0.0
+    def __init__(self, total: float, title: str, earlier: float = 0):
+        self.total, self.title, self.earlier = max(total, 1e-9), title, earlier
+        self.done = earlier
         self.started = self.last = time.monotonic()
 
     def __call__(self, done: float, note: str = "") -> None:
@@ -88,7 +88,8 @@ class _Lines:
         if now - self.last < PLAIN_LINE_EVERY_S or share == 1.0:  # what is done needs no word
             return
         self.last = now
-        left = (now - self.started) * (1 - share) / share if share else 0.0
+        new = self.done - self.earlier
+        left = (now - self.started) * max(self.total - self.done, 0.0) / new if new else 0.0
         print(
             f"  {self.title}: {share:.0%}, {left:.0f} s left{f', {note}' if note else ''}",
             file=sys.stderr,

@@ -47,6 +47,15 @@ def test_plain_lines_with_share_and_time_left_where_there_is_no_terminal(capsys,
     ]
 
 
+def test_time_left_is_told_from_this_run_and_not_from_what_an_earlier_one_did(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Progress(terminal=False).track(200, "pretraining", done=150) as step:
+        now[0] += 20
+        step(10)
+    assert capsys.readouterr().err == "  pretraining: 80%, 80 s left\n"
+
+
 @pytest.mark.parametrize("total", [0, 0.0, 3])
 def test_more_or_less_work_than_announced_breaks_nothing(capsys, monkeypatch, total):
     monkeypatch.setattr(progress, "PLAIN_LINE_EVERY_S", 0)

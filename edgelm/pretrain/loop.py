@@ -110,9 +110,8 @@ def train(
             stack.callback(stream.close)
         stack.enter_context(_threads(setup.threads))
         metrics = stack.enter_context(Metrics(folder if world.main else None, tensorboard, run.step))
-        advance = stack.enter_context(progress.track(config.steps, title))
+        advance = stack.enter_context(progress.track(config.steps, title, first))
         stop = stack.enter_context(_Stop())
-        advance(first)
         stale = patience * validate_every  # steps after the best at which to end
         while not run.ended(config.steps, stale):
             step = run.step
