@@ -62,7 +62,7 @@ def _bar(total: float, title: str, earlier: float) -> Iterator[Step]:
         TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=max(total, 1e-9), completed=earlier, note="")
+        task = bar.add_task(title, total=max(total, 1e-9), completed=int(earlier), note="")
 
         def step(done: float, note: str = "") -> None:
             if note:

@@ -97,7 +97,7 @@ def export(
     found = work(model, output, to, text=text, languages=codes, progress=Progress(quiet=quiet))
     rows = [
         [
-            str(output / artifact_name(name)),
+            artifact_name(name),
             f"{one['bytes'] / 1e6:.2f}",
             f"{one['kl']:.1e}",
             *_worst(one["languages"]),
@@ -112,7 +112,7 @@ def export(
         if larger := one.get("fallen_back"):
             types = ", ".join(sorted({*larger.values()}))
             print(f"{name}: {len(larger)} matrices stay at {types}, as their rows are no multiple of 256")
-    print(f"each language: {output}/verification.json")
+    print(f"written: {output} (each language: verification.json)")
     if codes:
         _report_pruning(output / PRUNING)
 
@@ -149,7 +149,7 @@ def _export_small(model: Path, kind: str, output: Path, formats: list[str], prog
 
     rows = [
         [
-            str(output / FOLDER),
+            FOLDER,
             f"{one['bytes'] / 1e6:.2f}",
             f"{one['largest_decision_difference']:.1e}",
             f"{one['equal_labels']:.3f}",
@@ -157,6 +157,7 @@ def _export_small(model: Path, kind: str, output: Path, formats: list[str], prog
         for one in export_small(model, kind, output, formats, progress=progress).values()
     ]
     print_table(["file", "MB", "values differ by", "same labels"], rows, "Verified against numpy")
+    print(f"written: {output}")
 
 
 def _export_labeller(model: Path, output: Path, formats: list[str], progress: "Progress") -> None:
@@ -166,7 +167,7 @@ def _export_labeller(model: Path, output: Path, formats: list[str], progress: "P
     found = export_labeller(model, output, formats, progress=progress)
     rows = [
         [
-            str(output / artifact_name(name)),
+            artifact_name(name),
             f"{one['bytes'] / 1e6:.2f}",
             f"{one['logits']:.1e}",
             f"{one['labels']:.3f}",
@@ -175,6 +176,7 @@ def _export_labeller(model: Path, output: Path, formats: list[str], progress: "P
     ]
     header = ["file", "MB", "logits differ by", "same labels"]
     print_table(header, rows, "The head, verified against PyTorch float32")
+    print(f"written: {output}")
 
 
 def _export_adapter(model: Path, output: Path, formats: list[str], text: str, progress: "Progress") -> None:
@@ -184,11 +186,12 @@ def _export_adapter(model: Path, output: Path, formats: list[str], text: str, pr
     rows = []
     for name, one in export_adapter(model, output, formats, text=text, progress=progress).items():
         if name.startswith(FAMILY):
-            file = output / f"adapter-{name.removeprefix(FAMILY)}.gguf"
+            file = f"adapter-{name.removeprefix(FAMILY)}.gguf"
         else:
-            file = output / "base" / artifact_name(name.removeprefix("base "))
-        rows.append([str(file), f"{one['bytes'] / 1e6:.2f}", f"{one['kl']:.1e}", f"{one['top1']:.3f}"])
+            file = f"base/{artifact_name(name.removeprefix('base '))}"
+        rows.append([file, f"{one['bytes'] / 1e6:.2f}", f"{one['kl']:.1e}", f"{one['top1']:.3f}"])
     print_table(["file", "MB", "KL", "same top token"], rows, "Verified against PyTorch float32")
+    print(f"written: {output}")
 
 
 def _report_pruning(path: Path) -> None:

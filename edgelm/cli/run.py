@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelm.cli.options import Adapter, Quiet, refuse_unused
+from edgelm.shipped import WRITER
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -28,16 +29,20 @@ COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 def run(
     context: typer.Context,
     model: Annotated[
-        Path,
-        typer.Argument(help="A .gguf file, an ONNX folder or a directory of any model that edgelm makes."),
-    ],
+        str | None,
+        typer.Argument(
+            help="A .gguf file, an ONNX folder, a directory of any model that edgelm makes, or the name of one "
+            "that ships with it.",
+            show_default=WRITER,
+        ),
+    ] = None,
     prompt: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="Text to continue or to label, or a message to answer with --chat.",
             show_default="what comes in on a pipe, as does -",
         ),
-    ] = "-",
+    ] = None,
     adapter: Adapter = None,
     language: Annotated[
         str | None, typer.Option(help="Language to continue in, such as zul.", rich_help_panel=WRITING)
@@ -84,15 +89,15 @@ def run(
 ) -> None:
     """Use a model on a text: it goes on with it, answers it (--chat), or labels it or its words.
 
-    edgelm run MODEL "Izolo ngiye": what a model that writes makes of it. edgelm run NER "UNomsa uhlala
-    eThekwini.": the names that a model with a head finds.
+    edgelm run "Izolo ngiye": what the model that ships with edgelm makes of it. edgelm run MODEL "Izolo
+    ngiye": what another does. edgelm run NER "UNomsa uhlala eThekwini.": the names that a head finds.
     """
     from edgelm.languages import get_language
     from edgelm.runtime import Generation, load, load_labeller
     from edgelm.runtime.conversation import ONLY_PRETRAINED, only_pretrained
 
-    text = _read(prompt)
-    if labeller := load_labeller(model, threads=threads):
+    path, text = _model_and_text(model, prompt)
+    if labeller := load_labeller(path, threads=threads):
         writing = (
             "adapter", "language", "chat", "max_tokens", "temperature", "top_p", "json_schema", "regex",
             "grammar", "seed",
@@ -101,8 +106,8 @@ def run(
         _label(labeller, text, as_json, quiet)
         return
     fits = _grammar(json_schema, regex, grammar)
-    loaded = load(model, threads=threads, adapter=adapter)
-    if chat and adapter is None and only_pretrained(loaded, model) and not quiet:
+    loaded = load(path, threads=threads, adapter=adapter)
+    if chat and adapter is None and only_pretrained(loaded, path) and not quiet:
         print(f"edgelm: {ONLY_PRETRAINED}", file=sys.stderr)
     report = Generation()
     pieces = loaded.generate(
@@ -155,6 +160,23 @@ def _grammar(json_schema: Path | None, regex: str | None, lark: Path | None) -> 
         said = getattr(error, "strerror", None) or error
         raise BadInput(f"cannot be read ({said})", file=path, remedy="check the path") from None
     return Grammar("json_schema" if json_schema else "lark" if lark else "regex", text or "")
+
+
+def _model_and_text(model: str | None, prompt: str | None) -> tuple[Path, str]:
+    """A single word or text is a model where there is one of that name, and a text where there is none."""
+    from edgelm import shipped
+
+    if model is None:
+        return shipped.writer(), _read("-")
+    if prompt is None and (model == "-" or not (_like_a_path(model) or shipped.find(model).exists())):
+        return shipped.writer(), _read(model)
+    return shipped.find(model), _read("-" if prompt is None else prompt)
+
+
+def _like_a_path(text: str) -> bool:
+    return not any(map(str.isspace, text)) and (
+        any(sign in text for sign in "/\\") or text.endswith((".gguf", ".onnx", ".ort", ".safetensors"))
+    )
 
 
 def _read(prompt: str) -> str:

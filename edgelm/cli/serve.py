@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 from edgelm.cli.options import Adapter
+from edgelm.shipped import WRITER, find
 
 
 def serve(
-    model: Annotated[Path, typer.Argument(help="A .gguf file, an ONNX folder or a model directory.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A .gguf file, an ONNX folder or a model directory.", show_default=WRITER),
+    ] = Path(WRITER),
     adapter: Adapter = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8080,
@@ -33,4 +37,4 @@ def serve(
     from edgelm.serve.server import Limits, serve
 
     limits = Limits(waiting=queue_limit, seconds=time_limit, size=size_limit, grace=grace)
-    serve(model, host, port, api_key, limits, threads, adapter)
+    serve(find(model), host, port, api_key, limits, threads, adapter)

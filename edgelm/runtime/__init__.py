@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from edgelm import shipped
 from edgelm.errors import BadInput
 from edgelm.model.head_config import model_type, read_head
 from edgelm.runtime.base import LanguageModel
@@ -19,8 +20,8 @@ __all__ = ["Generation", "LabelModel", "LanguageModel", "load", "load_labeller"]
 
 
 def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | None = None) -> LanguageModel:
-    """Load a model for use: a `.gguf` file, a directory with `model.onnx` or `model.ort`, or one
-    with `model.safetensors`.
+    """Load a model for use: a `.gguf` file, a directory with `model.onnx` or `model.ort`, one with
+    `model.safetensors`, or `mzansi-tiny`, which ships with edgelm.
 
     Args:
         threads: CPU threads to use; all usable cores by default.
@@ -31,7 +32,7 @@ def load(path: str | Path, *, threads: int | None = None, adapter: str | Path | 
             damaged, of another model, or for another runtime.
         MissingExtra: the runtime for it is not installed; the message names the command that installs it.
     """
-    path = Path(path)
+    path = shipped.find(path)
     check_threads(threads)
     if not path.exists():
         raise BadInput("no such model", file=path, remedy="give a .gguf file or a model directory")
@@ -80,7 +81,7 @@ def load_labeller(path: str | Path, *, threads: int | None = None) -> LabelModel
         BadInput: it is damaged, or the threads are far too many.
         MissingExtra: PyTorch is not installed.
     """
-    path = Path(path)
+    path = shipped.find(path)
     check_threads(threads)
     if not path.is_dir():
         return None

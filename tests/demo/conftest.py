@@ -10,11 +10,16 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 
 
+MOST_MS = 30_000
+"""That a test waits for the page, which may be beside others on a busy machine."""
+
+
 @pytest.fixture(scope="module")  # playwright runs once at a time, and other tests have one too
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven with playwright")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
+    playwright.expect.set_options(timeout=MOST_MS)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS.split(), "--no-first-run"])
         yield browser
@@ -31,7 +36,7 @@ def visit(browser, address):
         context = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme=theme, locale=locale
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(MOST_MS)
         page, seen = context.new_page(), SimpleNamespace(errors=[], hosts=set())
         page.on("console", lambda message: message.type == "error" and seen.errors.append(message.text))
         page.on("pageerror", lambda error: seen.errors.append(str(error)))

@@ -97,7 +97,7 @@ def test_a_text_of_ones_own_is_cut_and_counted(visit, tiny_model_dir):
     assert page.locator("#tokens .tokens b").count() == 0
     page.locator("#words-given textarea").fill("a b")
     page.get_by_role("button", name="Cut into tokens").click()
-    playwright.expect(page.locator("#tokens .token")).to_have_count(2, timeout=20_000)
+    playwright.expect(page.locator("#tokens .token")).to_have_count(2)
     assert say("eng", "words.split") not in page.locator("#tokens").inner_text()
 
 
@@ -109,7 +109,7 @@ def test_a_text_cut_while_another_still_is_comes_next(visit):
         page.locator("#words-given textarea").fill(given)
         page.get_by_role("button", name="Cut into tokens").click()
     held[0].continue_()
-    playwright.expect(page.locator("#tokens .token")).to_have_count(2, timeout=20_000)
+    playwright.expect(page.locator("#tokens .token")).to_have_count(2)
 
 
 def test_the_languages_stand_side_by_side_as_the_report_has_them(visit, tiny_model_dir):

@@ -154,9 +154,7 @@ class Said(Progress):
         self.lines.append(message)
 
     @contextmanager
-    def track(self, total: float, title: str) -> Iterator[Step]:
-        done = 0.0
-
+    def track(self, total: float, title: str, done: float = 0) -> Iterator[Step]:
         def step(more: float, note: str = "") -> None:
             nonlocal done
             done += more
