@@ -2,8 +2,8 @@
 
     python benchmarks/ngram.py CORPUS MODEL...
 
-The n-grams of a language have read all of its training text; both sides are measured on the same texts of another
-split, each text from its own beginning. Prints one table and writes JSON.
+The n-grams of a language have read all of its training text; both sides are measured on the same texts of
+another split, each text from its own beginning. Prints one table and writes JSON.
 """
 
 import argparse

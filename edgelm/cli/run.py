@@ -31,8 +31,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A .gguf file, an ONNX folder, a directory of any model that edgelm makes, or the name of one "
-            "that ships with it.",
+            help="A .gguf file, an ONNX folder, a directory of any model that edgelm makes, or the name of "
+            "one that ships with it.",
             show_default=WRITER,
         ),
     ] = None,
