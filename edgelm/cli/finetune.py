@@ -26,7 +26,8 @@ from edgelm.cli.options import (
 BATCH = {"full": 32, "lora": 32, "head": 8, "ensemble": 8, "auto": 8}
 RATES = {"full": 0.002, "lora": 0.01, "head": 0.002, "ensemble": 0.002, "auto": 0.002}
 DATA, REGIMES, AGAIN = "Data", "General regime", "Several runs"
-ADAPTER, HEADS, JUDGING = "Adapter (lora)", "Head (head, ensemble, auto)", "Validation while training"
+ADAPTER, HEADS, SMALL = "Adapter (lora)", "Head (head, ensemble, auto)", "Without a language model"
+JUDGING = "Validation while training"
 
 
 def finetune(
@@ -229,6 +230,16 @@ def finetune(
         ),
     ] = 0,
     select: Select = "last",
+    min_df: Annotated[
+        int,
+        typer.Option(
+            "--min-df",
+            help="Leave out n-grams that fewer training texts have, and what is rarer of words: a smaller "
+            "file, a little worse.",
+            min=1,
+            rich_help_panel=SMALL,
+        ),
+    ] = 1,
     seeds: Annotated[
         int,
         typer.Option(
@@ -279,6 +290,7 @@ def finetune(
             **dict.fromkeys(("rank", "alpha", "shared_base"), (method == "lora", without)),
             **dict.fromkeys(shares, (regime == "general", f"with --regime {regime}")),
             "both_ways": (decoder and not writes, without),
+            "min_df": (not decoder, without),
             "reinit": (decoder and method != "lora", without),
         },
     )
@@ -310,7 +322,8 @@ def finetune(
         from edgelm.finetune.small import finetune_small
 
         assert method == "linear" or method == "crf"
-        return {"": finetune_small(tasks[0], folder, method, languages=own, progress=progress)}
+        found = finetune_small(tasks[0], folder, method, languages=own, min_df=min_df, progress=progress)
+        return {"": found}
 
     def decoders(folder: Path, own: list[str] | None) -> Found:
         chosen = training

@@ -1,7 +1,7 @@
 """The n-gram that a language model has to beat: characters with modified Kneser-Ney smoothing.
 
 Chen and Goodman, https://dash.harvard.edu/handle/1/25104739: all orders interpolated, three discounts an
-order from the counts of counts. A text starts after `ORDER` - 1 marks of its beginning, never predicted themselves.
+order from the counts of counts. A text starts after `ORDER` - 1 marks of its beginning.
 """
 
 import math

@@ -50,7 +50,7 @@ def check_packages(formats: Sequence[str]) -> None:
         require("onnx", "export")
     if any(name.endswith((":fp32", ":int8")) for name in formats):
         require("optimum", "export")
-    if any(name.endswith((":int4", ":int8-genai")) for name in formats):
+    if any(name.endswith((":int4", ":int4-all", ":int8-genai")) for name in formats):
         require("onnxruntime_genai", "export")
 
 

@@ -18,6 +18,7 @@ from edgelm.model.config import read_config
 BUILDER = "onnxruntime_genai.models.builder"
 OPTIONS = {
     "int4": ("int4", "algo_config=k_quant_last", "shared_embeddings=true"),
+    "int4-all": ("int4", "algo_config=k_quant", "shared_embeddings=true"),
     "int8-genai": ("int8", "algo_config=default", "shared_embeddings=false"),
 }
 """Of each kind the builder's precision and options. In 8 bits what it shares does not load: `_share` does."""

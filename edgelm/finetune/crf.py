@@ -26,6 +26,7 @@ def train_crf(
     task: str = "",
     penalties: Sequence[tuple[float, float]] = PENALTIES,
     iterations: int = ITERATIONS,
+    seen: int = 1,
     half: bool = True,
 ) -> CrfTagger:
     """The tagger with the best validation score, the first one of equals.
@@ -34,6 +35,7 @@ def train_crf(
 
     Args:
         penalties: pairs of L1 and L2 penalty to choose from; more than one only with validation sentences.
+        seen: leave out attributes that fewer training words of a tag have.
         half: keep weights in 16 bits.
 
     Raises:
@@ -47,7 +49,7 @@ def train_crf(
     tried: dict[str, float] = {}
     best: CrfTagger | None = None
     for first, second in penalties if validation else penalties[:1]:
-        tagger = _fit(attributes, tags, first, second, iterations, half)
+        tagger = _fit(attributes, tags, first, second, iterations, seen, half)
         tried[tagger.method] = tagging_score(validation, tagger.tag([one.words for one in validation]))
         if best is None or tried[tagger.method] > tried[best.method]:
             best = tagger
@@ -72,11 +74,13 @@ def _fit(
     first: float,
     second: float,
     iterations: int,
+    seen: int,
     half: bool,
 ) -> CrfTagger:
     crf = require("sklearn_crfsuite", "train").CRF(
-        algorithm="lbfgs", c1=first, c2=second, max_iterations=iterations, all_possible_transitions=True
-    )
+        algorithm="lbfgs", c1=first, c2=second, max_iterations=iterations, all_possible_transitions=True,
+        min_freq=seen if seen > 1 else 0,
+    )  # fmt: skip
     crf.fit(attributes, tags)
     return from_crfsuite(crf, f"CRF, c1={first:g}, c2={second:g}", half)
 

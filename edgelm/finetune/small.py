@@ -32,9 +32,13 @@ def finetune_small(
     method: Method,
     *,
     languages: list[str] | None = None,
+    min_df: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train into `output`; returns the scores on validation, which also chose among a few settings.
+
+    Args:
+        min_df: leave out n-grams that fewer training texts have, or attributes of words that are rarer.
 
     Raises:
         BadInput: the method does not suit the task, or its files are missing or damaged.
@@ -52,11 +56,11 @@ def finetune_small(
         progress.say(f"training {method} on {task.name}: {len(train):,} examples")
         model: LabelModel
         if method == "linear":
-            linear = train_linear(train, held_out, task=task.name)
+            linear = train_linear(train, held_out, task=task.name, seen=min_df)
             save_linear(linear, partial)
             model, about = LinearModel(linear), linear_about(linear)
         else:
-            crf = train_crf(train, held_out, task=task.name)
+            crf = train_crf(train, held_out, task=task.name, seen=min_df)
             save_crf(crf, partial)
             model, about = CrfModel(crf), crf_about(crf)
         found = {task.name: score_task(task, held_out, predict(model, task, held_out))} if held_out else {}
@@ -70,7 +74,10 @@ def finetune_small(
         command="finetune",
         config={
             "method": method,
-            "settings": [NGRAMS, COSTS] if method == "linear" else [PENALTIES, ITERATIONS],
+            "settings": [
+                *([NGRAMS, COSTS] if method == "linear" else [PENALTIES, ITERATIONS]),
+                *([min_df] if min_df > 1 else []),
+            ],
             "tasks": [task.config()],
             "languages": languages,
         },

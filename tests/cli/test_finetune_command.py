@@ -153,6 +153,18 @@ def test_a_searched_rate_and_an_adapter(tmp_path: Path, edgelm: Run, tiny_model_
     assert (out / "adapter" / "adapter_model.safetensors").exists()
 
 
+def test_what_is_rare_in_training_can_be_left_out(tmp_path: Path, edgelm: Run) -> None:
+    given = ("finetune", "topic", "--method", "linear", "--languages", "zul", "-q")
+    sizes = []
+    for least in (1, 3):
+        code, said, err = edgelm(*given, "--min-df", least, "-o", tmp_path / str(least))
+        assert (code, err) == (0, "")
+        sizes.append((tmp_path / str(least) / "model.safetensors").stat().st_size)
+    assert sizes[1] < 0.5 * sizes[0]
+    code, _, err = edgelm("finetune", "m", "topic", "--method", "head", "--min-df", 3, "-o", tmp_path / "x")
+    assert (code, err) == (2, "edgelm: --min-df does nothing with --method head. Leave it out.\n")
+
+
 def test_the_smallest_model_that_is_good(tmp_path: Path, edgelm: Run, tiny_model_dir: Path) -> None:
     out = tmp_path / "out"
     code, said, err = edgelm(

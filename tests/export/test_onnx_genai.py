@@ -42,7 +42,8 @@ def test_every_kind_is_written_and_verified(genai_dir: Path, model_dir: Path) ->
             assert (folder / file).read_bytes() == (model_dir / file).read_bytes()
     assert figures["onnx:int4"]["kl"] > figures["onnx:int8-genai"]["kl"] > 0
     assert figures["onnx:int4"]["bytes"] < 0.9 * figures["onnx:int8-genai"]["bytes"]
-    for kind in ("int4", "int8-genai"):
+    assert figures["onnx:int4-all"]["bytes"] < 0.9 * figures["onnx:int4"]["bytes"]
+    for kind in ("int4", "int4-all", "int8-genai"):
         assert files(genai_dir / "onnx" / kind) == BUILT
         modes = {path.stat().st_mode for path in (genai_dir / "onnx" / kind).iterdir()}
         assert len(modes) == 1
@@ -78,6 +79,7 @@ def bits_of(folder: Path) -> set[tuple[str, int]]:
 def test_the_embedding_is_the_head(genai_dir: Path) -> None:
     for kind, expected in (
         ("int4", {("MatMulNBits", 4), ("MatMulNBits", 8), ("GatherBlockQuantized", 8)}),
+        ("int4-all", {("MatMulNBits", 4), ("GatherBlockQuantized", 4)}),
         ("int8-genai", {("MatMulNBits", 8), ("GatherBlockQuantized", 8)}),
     ):
         folder = genai_dir / "onnx" / kind
@@ -172,7 +174,7 @@ def test_what_the_builder_says_is_one_line(
 def test_genai_writes_the_same(genai_dir: Path) -> None:
     """In onnxruntime-genai itself, from the same folder, the same greedy tokens."""
     og = pytest.importorskip("onnxruntime_genai", reason="needs onnxruntime-genai")
-    for kind in ("int4", "int8-genai"):
+    for kind in ("int4", "int4-all", "int8-genai"):
         folder = genai_dir / "onnx" / kind
         model = load(folder)
         assert isinstance(model, SharedOnnxModel)

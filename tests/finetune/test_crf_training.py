@@ -46,6 +46,14 @@ def test_the_penalty_is_chosen_on_validation() -> None:
     assert without.figures == {"training_sentences": 24}
 
 
+def test_what_few_words_have_can_be_left_out() -> None:
+    once = sentence("inkawu/O", "iya/O", "eZola/B-LOC", "./O")
+    every, common = (train_crf([*NAMES, once], seen=seen).attributes for seen in (1, 2))
+    assert any("inkawu" in one for one in every)
+    assert not any("inkawu" in one for one in common)
+    assert any("ekhaya" in one for one in common)
+
+
 def test_sixteen_bits_tag_alike() -> None:
     half, whole = train_crf(NAMES), train_crf(NAMES, half=False)
     assert (half.states.dtype, whole.states.dtype) == (np.float16, np.float32)

@@ -192,7 +192,7 @@ def test_choices(exact: SharedOnnxModel, reference: LanguageModel) -> None:
         np.testing.assert_allclose(one.sums, reference.score_choices(prompt, own), atol=0.5)
 
 
-@pytest.mark.parametrize("kind", ["int4", "int8-genai"])
+@pytest.mark.parametrize("kind", ["int4", "int4-all", "int8-genai"])
 def test_threads_do_not_change_the_text(genai_dir: Path, kind: str) -> None:
     texts = set()
     for threads in (1, 2, None):

@@ -18,7 +18,7 @@ os.environ.setdefault(
 
 VOCAB_SIZE = 2048
 FORMATS = ("gguf:F32", "gguf:F16", "gguf:Q8_0", "gguf:Q4_K_M", "onnx:fp32", "onnx:int8")
-GENAI_FORMATS = ("onnx:int4", "onnx:int8-genai", "ort:int4")
+GENAI_FORMATS = ("onnx:int4", "onnx:int4-all", "onnx:int8-genai", "ort:int4")
 BLOCKER = """
 import sys
 
