@@ -157,7 +157,7 @@ def test_what_is_rare_in_training_can_be_left_out(tmp_path: Path, edgelm: Run) -
     given = ("finetune", "topic", "--method", "linear", "--languages", "zul", "-q")
     sizes = []
     for least in (1, 3):
-        code, said, err = edgelm(*given, "--min-df", least, "-o", tmp_path / str(least))
+        code, _, err = edgelm(*given, "--min-df", least, "-o", tmp_path / str(least))
         assert (code, err) == (0, "")
         sizes.append((tmp_path / str(least) / "model.safetensors").stat().st_size)
     assert sizes[1] < 0.5 * sizes[0]
