@@ -46,7 +46,7 @@ def main() -> None:
     rows = []
     for code, ngram_bits in found["5-gram"].items():
         row = [
-            get_language(code).name,
+            get_language(code).autonym,
             f"{trained[code]['splits']['train']['bytes'] / 1e6:.1f}",
             f"{ngram_bits:.3f}",
         ]

@@ -61,8 +61,7 @@ def look(model: Found, models: Iterable[Found]) -> About:
         about.bits = _measured(model.path)
     if model.path.suffix == ".gguf":
         about.values = {key: _plain(value) for key, value in read_header(model.path).values.items()}
-    folder = about.origin.path
-    if folder.is_dir():
+    if folder := _described(about.origin.path):
         about.provenance = read_provenance(folder) or {}
         about.metadata = read_card(folder)[1]
         if (folder / "README.md").is_file():
@@ -70,6 +69,13 @@ def look(model: Found, models: Iterable[Found]) -> About:
                 about.card = stream.read(CARD)
         about.lines = read_lines(folder)
     return about
+
+
+def _described(path: Path) -> Path | None:
+    """The folder with what is said of a model: its own, or the nearest above it that has a model's card."""
+    above = [one for one in list(path.parents)[:UP] if "pipeline_tag" in read_card(one)[1]]
+    own = path.is_dir() and ((path / "README.md").is_file() or bool(read_provenance(path)))
+    return path if own or (path.is_dir() and not above) else next(iter(above), None)
 
 
 def _origin(model: Found, models: Iterable[Found]) -> Found:

@@ -36,6 +36,7 @@ def bench(
     from edgelm.errors import BadInput, MissingExtra
     from edgelm.extras import require
     from edgelm.progress import Progress
+    from edgelm.shipped import find
     from edgelm.tasks.task import load_task
 
     try:
@@ -50,6 +51,7 @@ def bench(
     require_metrics(loaded)
     settings = Settings(prompt, new, repetitions, counts)
     progress = Progress(quiet=quiet)
+    models = [find(model) for model in models]
     figures = work(models, output, settings, adapter=adapter, text=text, tasks=loaded, progress=progress)
     print_table(*speed_table(figures), f"Means of {repetitions} turns, and standard deviations")
     print_table(

@@ -73,6 +73,7 @@ def evaluate(
     from edgelm.evaluate.tables import rows as table_rows
     from edgelm.extras import require
     from edgelm.progress import Progress
+    from edgelm.shipped import find
     from edgelm.tasks.task import load_task
 
     if not tasks and corpus is None:
@@ -83,6 +84,7 @@ def evaluate(
     require_metrics(loaded)
     progress = Progress(quiet=quiet)
     codes = split_codes(languages)
+    model = find(model)
     if not model.exists():
         raise BadInput("no such model", file=model, remedy="give a .gguf file or a model directory")
     own: Languages = codes

@@ -1,0 +1,160 @@
+"""The models that ship with edgelm, made from their data: EDGELM_DATA=DATA python demo/make_models.py WORK
+
+    EDGELM_DATA=data python demo/make_models.py work            # every step, and the models into demo/models
+    EDGELM_DATA=data python demo/make_models.py work --ship     # the last step alone
+
+Two cores need about three hours when they do nothing else. Every step leaves a folder in WORK; a step
+that is done is not done again, and one that was interrupted goes on where it was. DATA holds `raw`
+(what the recipe `south-africa` reads) and `tasks` (the labelled sets; no text of theirs stays in the corpus).
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgelm import resources
+from edgelm.corpus.report import read_manifest
+from edgelm.errors import EdgelmError
+from edgelm.languages import load_languages
+from edgelm.model.card import card, hub_languages, table
+from edgelm.model.config import get_preset
+
+NAME = "mzansi-tiny"
+LICENCE = "cc-by-sa-4.0"  # the strictest of its sources asks to share alike
+FORMATS = {"gguf:Q8_0": "model-Q8_0.gguf", "onnx:int4-all": "onnx/int4-all"}
+STEPS = """
+corpus build south-africa -o corpus --evaluation {data}/tasks --workers 2
+tokenizer train corpus -o tokenizer --vocab-size 8192
+pretrain corpus tokenizer -o first --preset tiny --steps 1000 --batch 16 --warmup 30 --decay 0.3 {computing}
+pretrain corpus tokenizer -o base --init-from first --seed 1 --learning-rate 0.003 --steps 2000 --batch 16
+  --warmup 40 --decay 0.5 {computing}
+finetune sib200 --method linear --min-df 2 -o topics
+finetune injongo_intent --method linear --min-df 3 -o intents
+finetune afrisenti --method linear --min-df 2 -o sentiment
+finetune nchlt_pos --method crf --min-df 3 -o parts-of-speech
+finetune nchlt_ner --method crf --min-df 3 -o names
+"""
+CONTEXT = get_preset("tiny").context
+COMPUTING = "--precision bf16 --compile off"
+TASKS = ("topics", "intents", "sentiment", "parts-of-speech", "names")
+KEPT = ("README.md", "config.json", "features.txt", "attributes.txt", "model.safetensors")
+"""Of a model for a task."""
+CARD = Path(__file__).with_name("model_card.md")
+
+
+def run(words: str, work: Path) -> None:
+    """A command of edgelm in the folder WORK."""
+    print(f"\nedgelm {words}", flush=True)
+    if subprocess.run([sys.executable, "-m", "edgelm", *shlex.split(words)], cwd=work).returncode:
+        raise EdgelmError(
+            f"edgelm {words}: failed. Mend what it says, and start again: the steps before it stay."
+        )
+
+
+def make(work: Path, data: Path) -> None:
+    """All steps from the data to the export."""
+    for step in re.sub(r"\n +", " ", STEPS).strip().splitlines():
+        run(step.format(data=shlex.quote(str(data)), computing=COMPUTING), work)
+    named = work / NAME  # as the base, but for its card: the title, licence and languages of the GGUF
+    shutil.rmtree(named, ignore_errors=True)
+    shutil.copytree(work / "base", named)
+    (named / "README.md").write_text(card(NAME, about(work), []), encoding="utf-8")
+    run(f"export {NAME} -o export --text corpus {' '.join(f'--to {one}' for one in FORMATS)}", work)
+    models = " ".join(f"export/{one}" for one in FORMATS.values())
+    script = Path(__file__).resolve().parent.parent / "benchmarks" / "ngram.py"
+    command = [sys.executable, str(script), "corpus", *models.split(), "-o", "ngram.json"]
+    subprocess.run(command, cwd=work, check=True)
+
+
+def ship(work: Path, folder: Path) -> None:
+    """Copy what is given away into `folder`, with a card that says what it is made of."""
+    shutil.rmtree(folder, ignore_errors=True)
+    own = folder / NAME
+    own.mkdir(parents=True)
+    shutil.copy(work / "export" / FORMATS["gguf:Q8_0"], own / f"{NAME}-Q8_0.gguf")
+    shutil.copytree(work / "export" / FORMATS["onnx:int4-all"], own / "onnx-int4")
+    (own / "README.md").write_text(full_card(work), encoding="utf-8")
+    shutil.copy(work / "base" / "metrics.jsonl", own)
+    for name in TASKS:
+        if (work / name).is_dir():
+            (folder / name).mkdir()
+            for file in KEPT:
+                if (work / name / file).exists():
+                    shutil.copy(work / name / file, folder / name)
+            learnt = json.loads((work / name / "edgelm.json").read_text(encoding="utf-8"))
+            said = {key: learnt[key] for key in ("command", "config", "versions", "results")}
+            (folder / name / "edgelm.json").write_text(json.dumps(said, indent=1), encoding="utf-8")
+    for one in folder.rglob("*"):
+        one.chmod(0o755 if one.is_dir() else 0o644)
+    sizes = {one: sum(file.stat().st_size for file in one.rglob("*")) for one in sorted(folder.iterdir())}
+    for one, size in sizes.items():
+        print(f"{one}: {size / 1e6:.1f} MB")
+
+
+def about(work: Path) -> dict[str, str | list[str]]:
+    """Metadata of the card, as the Hugging Face hub reads it."""
+    languages = [code for code, one in read_manifest(work / "corpus")["languages"].items() if one["kept"]]
+    return {"license": LICENCE, "pipeline_tag": "text-generation", "language": hub_languages(languages)}
+
+
+def full_card(work: Path) -> str:
+    """The card of the shipped model, from the records of the steps."""
+    manifest, bits = read_manifest(work / "corpus"), read_json(work / "ngram.json")
+    runs = [read_json(work / one / "edgelm.json")["config"] for one in ("first", "base")]
+    gguf = bits[FORMATS["gguf:Q8_0"]]
+    header = ["language", "5-gram", "Q8_0", "against the 5-gram"]
+    rows = [
+        [load_languages()[code].autonym, f"{one:.3f}", f"{gguf[code]:.3f}", f"{gguf[code] / one - 1:+.1%}"]
+        for code, one in bits["5-gram"].items()
+    ]
+    sources = [
+        [name, one["licence"], "; ".join(dict.fromkeys(one["attribution"].split("; ")))]
+        for name, one in manifest["terms"].items()
+        if manifest["sources"][name]["kept"]
+    ]
+    verified = read_json(work / "export" / "verification.json").items()
+    text = CARD.read_text(encoding="utf-8").format(
+        name=NAME,
+        steps=sum(one["steps"] for one in runs),
+        tokens=sum(one["steps"] * one["batch"] * CONTEXT for one in runs) / 1e6,
+        bits="\n".join(table(header, rows)),
+        lost=", ".join(f"{name} {one['kl']:.4f}" for name, one in verified),
+        more=f"{bits[Path(FORMATS['onnx:int4-all']).name]['mean'] - gguf['mean']:+.3f}",
+        documents=manifest["kept"],
+        megabytes=manifest["bytes"] / 1e6,
+        sources="\n".join(table(["source", "licence", "by"], sources)),
+    )
+    return card(NAME, about(work), text.splitlines())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--ship", action="store_true")
+    options = parser.parse_args()
+    if not options.ship:
+        if not os.environ.get("EDGELM_DATA"):
+            raise EdgelmError("EDGELM_DATA is not set. Set it to the folder with raw and tasks.")
+        options.work.mkdir(parents=True, exist_ok=True)
+        make(options.work, Path(os.environ["EDGELM_DATA"]).resolve())
+    ship(options.work, resources.path("demo", "models"))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EdgelmError as error:
+        sys.exit(str(error))
