@@ -3,7 +3,8 @@
     python benchmarks/ngram.py CORPUS MODEL...
 
 The n-grams of a language have read all of its training text; both sides are measured on the same texts of
-another split, each text from its own beginning. Prints one table and writes JSON.
+another split, each text from its own beginning. The models are not told the language, and begin anew where a
+text is longer than their context. Prints one table and writes JSON.
 """
 
 import argparse
@@ -39,19 +40,18 @@ def main() -> None:
         found["5-gram"][code] = sum(map(ngram.bits, own)) / sum(len(text.encode()) for text in own)
     for path in options.models:
         model = load(path)
-        found[path.name] = bits_per_byte(model, texts)
+        found[str(path)] = bits_per_byte(model, texts)
         model.close()
+    found["5-gram"]["mean"] = sum(found["5-gram"].values()) / len(texts)
     options.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
     trained = read_manifest(options.corpus)["languages"]
     rows = []
     for code, ngram_bits in found["5-gram"].items():
-        row = [
-            get_language(code).autonym,
-            f"{trained[code]['splits']['train']['bytes'] / 1e6:.1f}",
-            f"{ngram_bits:.3f}",
-        ]
+        mean = code == "mean"
+        size = "" if mean else f"{trained[code]['splits']['train']['bytes'] / 1e6:.1f}"
+        row = ["mean" if mean else get_language(code).autonym, size, f"{ngram_bits:.3f}"]
         for path in options.models:
-            bits = found[path.name][code]
+            bits = found[str(path)][code]
             row += [f"{bits:.3f}", f"{bits / ngram_bits - 1:+.1%}"]
         rows.append(row)
     headers = ["language", "MB read", "5-gram"]

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgelm import resources
+from edgelm import artifacts, resources
 from edgelm.corpus.report import read_manifest
 from edgelm.errors import EdgelmError
 from edgelm.languages import load_languages
@@ -74,28 +74,37 @@ def make(work: Path, data: Path) -> None:
 
 
 def ship(work: Path, folder: Path) -> None:
-    """Copy what is given away into `folder`, with a card that says what it is made of."""
-    shutil.rmtree(folder, ignore_errors=True)
-    own = folder / NAME
+    """Put what is given away into `folder`, in place of what is there, with a card that says what it is."""
+    if missing := [name for name in ("export", "base", *TASKS) if not (work / name).is_dir()]:
+        raise EdgelmError(f"{work}: holds no {', '.join(missing)}. Run the steps before: leave --ship out.")
+    made = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(made, ignore_errors=True)
+    own = made / NAME
     own.mkdir(parents=True)
     shutil.copy(work / "export" / FORMATS["gguf:Q8_0"], own / f"{NAME}-Q8_0.gguf")
     shutil.copytree(work / "export" / FORMATS["onnx:int4-all"], own / "onnx-int4")
     (own / "README.md").write_text(full_card(work), encoding="utf-8")
     shutil.copy(work / "base" / "metrics.jsonl", own)
+    record(work / "base", own / "onnx-int4")
     for name in TASKS:
-        if (work / name).is_dir():
-            (folder / name).mkdir()
-            for file in KEPT:
-                if (work / name / file).exists():
-                    shutil.copy(work / name / file, folder / name)
-            learnt = json.loads((work / name / "edgelm.json").read_text(encoding="utf-8"))
-            said = {key: learnt[key] for key in ("command", "config", "versions", "results")}
-            (folder / name / "edgelm.json").write_text(json.dumps(said, indent=1), encoding="utf-8")
-    for one in folder.rglob("*"):
+        (made / name).mkdir()
+        for file in KEPT:
+            if (work / name / file).exists():
+                shutil.copy(work / name / file, made / name)
+        record(work / name, made / name)
+    for one in made.rglob("*"):
         one.chmod(0o755 if one.is_dir() else 0o644)
-    sizes = {one: sum(file.stat().st_size for file in one.rglob("*")) for one in sorted(folder.iterdir())}
-    for one, size in sizes.items():
-        print(f"{one}: {size / 1e6:.1f} MB")
+    shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
+    for one in sorted(folder.iterdir()):
+        print(f"{one}: {sum(file.stat().st_size for file in one.rglob('*')) / 1e6:.1f} MB")
+
+
+def record(source: Path, folder: Path) -> None:
+    """How a model was made, without the names of this machine's folders."""
+    said = read_json(source / artifacts.PROVENANCE)
+    kept = {key: said[key] for key in ("command", "config", "versions", "results")}
+    artifacts.write_json(folder / artifacts.PROVENANCE, kept)
 
 
 def about(work: Path) -> dict[str, str | list[str]]:
@@ -107,11 +116,12 @@ def about(work: Path) -> dict[str, str | list[str]]:
 def full_card(work: Path) -> str:
     """The card of the shipped model, from the records of the steps."""
     manifest, bits = read_manifest(work / "corpus"), read_json(work / "ngram.json")
-    runs = [read_json(work / one / "edgelm.json")["config"] for one in ("first", "base")]
-    gguf = bits[FORMATS["gguf:Q8_0"]]
+    runs = [read_json(work / one / artifacts.PROVENANCE)["config"] for one in ("first", "base")]
+    gguf, graph = (bits[f"export/{one}"] for one in FORMATS.values())
+    names = {code: one.autonym for code, one in load_languages().items()}
     header = ["language", "5-gram", "Q8_0", "against the 5-gram"]
     rows = [
-        [load_languages()[code].autonym, f"{one:.3f}", f"{gguf[code]:.3f}", f"{gguf[code] / one - 1:+.1%}"]
+        [names.get(code, code), f"{one:.3f}", f"{gguf[code]:.3f}", f"{gguf[code] / one - 1:+.1%}"]
         for code, one in bits["5-gram"].items()
     ]
     sources = [
@@ -126,7 +136,7 @@ def full_card(work: Path) -> str:
         tokens=sum(one["steps"] * one["batch"] * CONTEXT for one in runs) / 1e6,
         bits="\n".join(table(header, rows)),
         lost=", ".join(f"{name} {one['kl']:.4f}" for name, one in verified),
-        more=f"{bits[Path(FORMATS['onnx:int4-all']).name]['mean'] - gguf['mean']:+.3f}",
+        more=f"{graph['mean'] - gguf['mean']:+.3f}",
         documents=manifest["kept"],
         megabytes=manifest["bytes"] / 1e6,
         sources="\n".join(table(["source", "licence", "by"], sources)),
@@ -149,7 +159,9 @@ def main() -> None:
         if not os.environ.get("EDGELM_DATA"):
             raise EdgelmError("EDGELM_DATA is not set. Set it to the folder with raw and tasks.")
         options.work.mkdir(parents=True, exist_ok=True)
-        make(options.work, Path(os.environ["EDGELM_DATA"]).resolve())
+        data = Path(os.environ["EDGELM_DATA"]).resolve()
+        os.environ["EDGELM_DATA"] = str(data)  # the steps run elsewhere
+        make(options.work.resolve(), data)
     ship(options.work, resources.path("demo", "models"))
 
 

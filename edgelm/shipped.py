@@ -1,5 +1,6 @@
 """The models that ship with edgelm, in `demo/models/`, and the one that is used where none is named."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,15 +21,22 @@ def names() -> list[str]:
     return sorted(one.name for one in folder().glob("*") if one.is_dir())
 
 
+def place(path: str | Path) -> Path:
+    """A path; where there is nothing and it is the name of a shipped model, that model's folder."""
+    named = (
+        not os.path.exists(path) and os.fspath(path) in names()
+    )  # which says no to a name that is too long
+    return folder() / path if named else Path(path)
+
+
 def find(path: str | Path) -> Path:
-    """The model at a path; where there is nothing, the shipped one of that name; else the path as it is.
+    """A path; where there is nothing and it is the name of a shipped model, that model.
 
     What writes is the GGUF where llama.cpp is installed, the ONNX where it is not.
     """
-    path = Path(path)
-    if path.exists() or str(path) not in names():
-        return path
-    own = folder() / path
+    own = place(path)
+    if own.parent != folder():
+        return own
     runs_gguf = any(find_spec(module) for module in ("llama_cpp", "xllamacpp"))
     ggufs, graphs = sorted(own.glob("*.gguf")), sorted(one.parent for one in own.glob("*/model.onnx"))
     return next(iter((ggufs if runs_gguf else []) + graphs), own)

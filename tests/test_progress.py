@@ -56,6 +56,12 @@ def test_time_left_is_told_from_this_run_and_not_from_what_an_earlier_one_did(ca
     assert capsys.readouterr().err == "  pretraining: 80%, 80 s left\n"
 
 
+def test_a_bar_begins_where_the_earlier_run_ended(capsys, monkeypatch):
+    with Progress(terminal=True).track(200, "pretraining", done=150) as step:
+        step(20)
+    assert "85%" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("total", [0, 0.0, 3])
 def test_more_or_less_work_than_announced_breaks_nothing(capsys, monkeypatch, total):
     monkeypatch.setattr(progress, "PLAIN_LINE_EVERY_S", 0)

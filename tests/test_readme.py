@@ -26,6 +26,11 @@ def test_the_readme_has_its_two_commands_and_no_placeholder():
     assert not re.search(r"\b(TODO|[A-Z]{6,}(SIZE|TABLE))\b", text)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_has_a_place_that_was_to_be_filled(page):
+    assert not re.search(r"@@|\bTODO\b|\bTBD\b", page.read_text(encoding="utf-8"))
+
+
 def test_the_readme_names_only_commands_there_are():
     from edgelm.cli import app
 

@@ -287,7 +287,7 @@ def build(context: Context) -> None:
         locale=locale,
         stops=comparing.stops,
     )
-    language.input(opening, [language, given], given, queue=False, **QUIET)
+    language.change(opening, [language, given], given, queue=False, **QUIET)
     shown = [measured, language, locale]
     language.input(chart, shown, plotted, queue=False, **QUIET)
     context.when_translated(chart, shown, plotted, queue=False, **QUIET)

@@ -72,10 +72,13 @@ def look(model: Found, models: Iterable[Found]) -> About:
 
 
 def _described(path: Path) -> Path | None:
-    """The folder with what is said of a model: its own, or the nearest above it that has a model's card."""
-    above = [one for one in list(path.parents)[:UP] if "pipeline_tag" in read_card(one)[1]]
-    own = path.is_dir() and ((path / "README.md").is_file() or bool(read_provenance(path)))
-    return path if own or (path.is_dir() and not above) else next(iter(above), None)
+    """The folder with what is said of a model: its own or, of a GGUF or ONNX, the one above it that has a
+    model's card and no weights of a model directory."""
+    if path.is_dir() and ((path / "README.md").is_file() or not list(path.glob("model.onnx*"))):
+        return path
+    above = path.parent
+    described = "pipeline_tag" in read_card(above)[1] and not (above / "model.safetensors").exists()
+    return above if described else path if path.is_dir() else None
 
 
 def _origin(model: Found, models: Iterable[Found]) -> Found:

@@ -204,4 +204,4 @@ def build(context: Context) -> None:
     outputs = [status, boxes, languages_table]
     inputs = [model, given, language, context.locale]
     gr.on([start.click, given.submit], cutting.cut, inputs, outputs, trigger_mode="always_last", **TURNS)
-    language.input(example, [language, given], given, queue=False, **QUIET)
+    language.change(example, [language, given], given, queue=False, **QUIET)  # `input` comes twice

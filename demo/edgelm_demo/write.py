@@ -173,7 +173,7 @@ def build(context: Context) -> None:
         locale=locale,
         stops=writing.stops,
     )
-    language.input(writing.choose_language, [language, given], given, queue=False, **QUIET)
+    language.change(writing.choose_language, [language, given], given, queue=False, **QUIET)
     model.input(None, None, status, js="() => ``", **QUIET)
     languages: tuple[Any, ...] = (writing.choose_model, [model, language, locale], [language, status])
     model.input(*languages, **TURNS)

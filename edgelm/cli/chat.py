@@ -47,10 +47,12 @@ def chat(
     from edgelm.runtime import load
     from edgelm.runtime.conversation import ONLY_PRETRAINED, Conversation, only_pretrained
     from edgelm.runtime.sampling import Options
+    from edgelm.shipped import find
 
     Options(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
     )  # or the first answer fails
+    model = find(model)
     loaded = load(model, threads=threads, adapter=adapter)
     loaded.frame()  # a model without a chat format is refused now, not at the first message
     terminal = sys.stdin.isatty()

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from edgelm.cli.options import Output, Quiet, refuse_unused
-from edgelm.shipped import WRITER, find
+from edgelm.shipped import WRITER, place
 
 NAME = "phone"
 
@@ -44,7 +44,7 @@ def phone(
     refuse_unused(call, dict.fromkeys(("host", "port"), (serve, "without --serve")))
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     about = export_phone(
-        find(model), output, tasks=names, title=title, fetch=fetch, progress=Progress(quiet=quiet)
+        place(model), output, tasks=names, title=title, fetch=fetch, progress=Progress(quiet=quiet)
     )
     tasks_said = ", ".join(one["name"] for one in about["tasks"]) or "none, so the app has no tab for them"
     print(f"model: {about['file']}, {about['bytes'] / 1e6:.1f} MB, {about['memory'] / 1e6:.0f} MB of memory")

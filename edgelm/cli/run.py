@@ -96,7 +96,7 @@ def run(
     from edgelm.runtime import Generation, load, load_labeller
     from edgelm.runtime.conversation import ONLY_PRETRAINED, only_pretrained
 
-    path, text = _model_and_text(model, prompt)
+    path, text = _model_and_text(model, prompt, quiet)
     if labeller := load_labeller(path, threads=threads):
         writing = (
             "adapter", "language", "chat", "max_tokens", "temperature", "top_p", "json_schema", "regex",
@@ -162,28 +162,44 @@ def _grammar(json_schema: Path | None, regex: str | None, lark: Path | None) -> 
     return Grammar("json_schema" if json_schema else "lark" if lark else "regex", text or "")
 
 
-def _model_and_text(model: str | None, prompt: str | None) -> tuple[Path, str]:
-    """A single word or text is a model where there is one of that name, and a text where there is none."""
-    from edgelm import shipped
+def _model_and_text(model: str | None, prompt: str | None, quiet: bool) -> tuple[Path, str]:
+    """What was meant: one word or text alone is a model where there is one of that name, else a text."""
+    import os
+    from difflib import get_close_matches
 
-    if model is None:
-        return shipped.writer(), _read("-")
-    if prompt is None and (model == "-" or not (_like_a_path(model) or shipped.find(model).exists())):
-        return shipped.writer(), _read(model)
-    return shipped.find(model), _read("-" if prompt is None else prompt)
+    from edgelm import shipped
+    from edgelm.errors import BadInput
+
+    if model is None or (prompt is None and model in ("", "-")):
+        return shipped.writer(), _read("-" if model is None else model)
+    if prompt is not None:
+        return shipped.find(model), _read(prompt)
+    found = shipped.find(model)
+    if os.path.exists(model) or (os.path.exists(found) and not _like_a_path(model)):
+        return found, _read("-")
+    if _like_a_path(model):
+        raise BadInput("no such model", file=model, remedy="give a .gguf file or a model directory")
+    one_word = len(model.split()) == 1
+    if one_word and (close := get_close_matches(model, shipped.names(), 1, 0.8)):
+        raise BadInput("no such model", file=model, remedy=f"there is one called {close[0]}")
+    if one_word and not quiet:
+        print(
+            f"edgelm: there is no model '{model}' here: it is taken for a text to continue.", file=sys.stderr
+        )
+    return shipped.writer(), _read(model)
 
 
 def _like_a_path(text: str) -> bool:
-    return not any(map(str.isspace, text)) and (
-        any(sign in text for sign in "/\\") or text.endswith((".gguf", ".onnx", ".ort", ".safetensors"))
-    )
+    inside = not any(map(str.isspace, text)) and any(sign in text for sign in "/\\")
+    whole = Path(text).is_absolute() or text.startswith(("./", "../", ".\\", "~")) or text[1:3] == ":\\"
+    return inside or whole or text.endswith((".gguf", ".onnx", ".ort", ".safetensors"))
 
 
 def _read(prompt: str) -> str:
     """The text itself, or that on stdin."""
     from edgelm.errors import BadInput
 
-    if prompt == "-" and sys.stdin.isatty():
+    if not prompt or (prompt == "-" and sys.stdin.isatty()):
         raise BadInput("no text was given", remedy="give it in quotes, or send it in on a pipe")
     try:  # a shell hands over bytes; those that are not UTF-8 arrive as lone surrogates
         data = sys.stdin.buffer.read() if prompt == "-" else prompt.encode("utf-8", "surrogateescape")

@@ -42,6 +42,8 @@ class KneserNey:
     """Character n-grams of some texts."""
 
     def __init__(self, texts: Iterable[str], order: int = ORDER):
+        if not 0 < order * BITS < 64:
+            raise ValueError(f"order {order}: n-grams of 1 to {63 // BITS} characters fit")
         points = [np.frombuffer(text.encode("utf-32-le"), np.uint32) for text in texts]
         known, counts = np.unique(np.concatenate([np.zeros(0, np.uint32), *points]), return_counts=True)
         most = (1 << BITS) - 2
@@ -81,6 +83,7 @@ class KneserNey:
 
 
 def _level(grams: Codes, counts: Codes) -> Level:
+    # few texts may have no n-gram that occurs once, twice or three times: discounts are bounded
     once, twice, thrice, four = (int((counts == number).sum()) for number in (1, 2, 3, 4))
     left = once / (once + 2 * twice) if once else 0.5
     discounts = [1 - 2 * left * twice / max(once, 1), 2 - 3 * left * thrice / max(twice, 1)]

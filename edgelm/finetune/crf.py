@@ -1,5 +1,6 @@
 """Train a CRF tagger with CRFsuite: L-BFGS with an L1 and an L2 penalty, chosen on validation sentences."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -35,7 +36,7 @@ def train_crf(
 
     Args:
         penalties: pairs of L1 and L2 penalty to choose from; more than one only with validation sentences.
-        seen: leave out attributes that fewer training words of a tag have.
+        seen: leave out attributes that fewer training words have.
         half: keep weights in 16 bits.
 
     Raises:
@@ -45,11 +46,14 @@ def train_crf(
     if not any(one.words for one in train):
         raise BadInput("there are no training sentences", remedy="check the task's training file")
     attributes = [sentence_attributes(one.words) for one in train]
+    if seen > 1:  # not CRFsuite's min_freq, which leaves out transitions too, those that never happen first
+        counts = Counter(chain.from_iterable(chain.from_iterable(attributes)))
+        attributes = [[[name for name in word if counts[name] >= seen] for word in one] for one in attributes]
     tags = [list(one.tags) for one in train]
     tried: dict[str, float] = {}
     best: CrfTagger | None = None
     for first, second in penalties if validation else penalties[:1]:
-        tagger = _fit(attributes, tags, first, second, iterations, seen, half)
+        tagger = _fit(attributes, tags, first, second, iterations, half)
         tried[tagger.method] = tagging_score(validation, tagger.tag([one.words for one in validation]))
         if best is None or tried[tagger.method] > tried[best.method]:
             best = tagger
@@ -74,13 +78,11 @@ def _fit(
     first: float,
     second: float,
     iterations: int,
-    seen: int,
     half: bool,
 ) -> CrfTagger:
     crf = require("sklearn_crfsuite", "train").CRF(
-        algorithm="lbfgs", c1=first, c2=second, max_iterations=iterations, all_possible_transitions=True,
-        min_freq=seen if seen > 1 else 0,
-    )  # fmt: skip
+        algorithm="lbfgs", c1=first, c2=second, max_iterations=iterations, all_possible_transitions=True
+    )
     crf.fit(attributes, tags)
     return from_crfsuite(crf, f"CRF, c1={first:g}, c2={second:g}", half)
 

@@ -61,7 +61,7 @@ def train_linear(
         known = vectorizer.fit_transform([one.text for one in train])
     except ValueError as error:  # scikit-learn's for an empty vocabulary
         raise BadInput(
-            f"the training texts have no n-gram in common ({error})", remedy="lower `seen`"
+            f"the training texts have no n-gram in common ({error})", remedy="lower --min-df"
         ) from None
     tried: dict[str, float] = {}
     every = tuple(sorted({one.label for one in (*train, *validation)}))

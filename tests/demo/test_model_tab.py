@@ -164,6 +164,26 @@ def test_what_lies_beside_a_model_is_read_from_its_origin_only(folder):
     assert (alone.origin, alone.card, alone.lines) == (export, "", [])
 
 
+def test_the_card_of_a_folder_is_that_of_its_gguf_and_onnx_and_of_no_other_model(folder, tmp_path):
+    card = "---\nlicense: mit\npipeline_tag: text-generation\n---\n\n# it\n"
+    (tmp_path / "README.md").write_text(card)
+    (tmp_path / "int4").mkdir()
+    (tmp_path / "int4" / "model.onnx").touch()
+    shutil.copytree(folder / "model", tmp_path / "another")
+    (tmp_path / "another" / "README.md").unlink()
+    export = next(one.path for one in find_models([folder]).values() if one.path.suffix == ".gguf")
+    shutil.copy(export, tmp_path / "model-F16.gguf")
+
+    def said(name):
+        model = Found(name, tmp_path / name, 1, True)
+        return look(model, [model]).card
+
+    assert said("model-F16.gguf") == said("int4") == card
+    assert said("another") == ""
+    shutil.copy(folder / "model" / "model.safetensors", tmp_path)  # the card is this one's
+    assert said("model-F16.gguf") == ""
+
+
 def test_bits_per_byte_are_those_of_the_file_itself(folder, tmp_path):
     shutil.copytree(folder / "export", tmp_path / "export")
     (tmp_path / "export" / "onnx" / "int8").mkdir(parents=True)

@@ -108,6 +108,8 @@ def test_a_text_cut_while_another_still_is_comes_next(visit):
     for given in ("a b c", "a b"):
         page.locator("#words-given textarea").fill(given)
         page.get_by_role("button", name="Cut into tokens").click()
+        while not held:
+            page.wait_for_timeout(10)
     held[0].continue_()
     playwright.expect(page.locator("#tokens .token")).to_have_count(2)
 

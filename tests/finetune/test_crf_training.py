@@ -48,12 +48,14 @@ def test_the_penalty_is_chosen_on_validation() -> None:
 
 def test_what_few_words_have_can_be_left_out() -> None:
     once = sentence("inkawu/O", "iya/O", "eZola/B-LOC", "./O")
-    every, common = (
-        train_crf([*NAMES, once], penalties=((0.0, 0.001),), seen=seen).attributes for seen in (1, 2)
-    )
+    taggers = [train_crf([*NAMES, once], penalties=((0.0, 0.001),), seen=seen) for seen in (1, 2)]
+    every, common = (one.attributes for one in taggers)
     assert any("inkawu" in one for one in every)
     assert not any("inkawu" in one for one in common)
     assert any("ekhaya" in one for one in common)
+    for tagger in taggers:  # what never happens weighs against a tag in both
+        place = {tag: number for number, tag in enumerate(tagger.tags)}
+        assert tagger.transitions[place["O"], place["I-PER"]] < 0
 
 
 def test_sixteen_bits_tag_alike() -> None:
