@@ -103,7 +103,7 @@ def ship(work: Path, folder: Path) -> None:
 def record(source: Path, folder: Path) -> None:
     """How a model was made, without the names of this machine's folders."""
     said = read_json(source / artifacts.PROVENANCE)
-    kept = {key: said[key] for key in ("command", "config", "versions", "results")}
+    kept = {key: said[key] for key in ("command", "config", "digest", "versions", "results")}
     artifacts.write_json(folder / artifacts.PROVENANCE, kept)
 
 

@@ -237,14 +237,15 @@ def _licences(about: About, corpora: Iterable[Corpus], locale: str) -> Html:
 
 
 def build(context: Context) -> None:
-    """Put the tab's controls on the page; it starts with the smallest model."""
+    """Put the tab's controls on the page; it starts with the smallest that writes."""
     if not context.models:
         gr.HTML(text("model.none"))
         return
     showing, names = Showing(context), list(context.models)
+    first = next((name for name, model in context.models.items() if model.writes), names[0])
     with gr.Column(elem_classes=["corpus", "model"]):
         model = gr.Dropdown(
-            names, value=names[0], label=text("model.model"), filterable=False, elem_id="about-model"
+            names, value=first, label=text("model.model"), filterable=False, elem_id="about-model"
         )
         shown = gr.HTML(elem_id="about")
     event: tuple[Any, ...] = (showing.show, [model, context.locale], shown)

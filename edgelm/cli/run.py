@@ -171,7 +171,9 @@ def _model_and_text(model: str | None, prompt: str | None, quiet: bool) -> tuple
     from edgelm.errors import BadInput
 
     if model is None or (prompt is None and model in ("", "-")):
-        return shipped.writer(), _read("-" if model is None else model)
+        if not (text := _read("-" if model is None else model)):
+            raise BadInput("no text was given", remedy="give it in quotes, or send it in on a pipe")
+        return shipped.writer(), text
     if prompt is not None:
         return shipped.find(model), _read(prompt)
     found = shipped.find(model)

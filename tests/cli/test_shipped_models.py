@@ -17,6 +17,7 @@ import pytest
 import edgelm as package
 from edgelm import shipped
 from edgelm.evaluate.bits_per_byte import bits_per_byte
+from edgelm.evaluate.languages import learnt_languages, learnt_tasks
 from edgelm.languages import load_languages
 from edgelm.model.card import read_card
 from edgelm.runtime import load_labeller
@@ -76,6 +77,10 @@ def test_each_model_of_a_task_labels_and_names_its_data(name: str) -> None:
         assert "NC" not in task["licence"]
         assert task["licence"] in card
         assert task["attribution"] in card
+        (known,) = learnt_tasks(shipped.folder() / name)
+        languages = learnt_languages(shipped.folder() / name, known)
+        config = json.loads((shipped.folder() / name / "config.json").read_text(encoding="utf-8"))
+        assert set(config["languages"]) <= set(languages or ()) < set(ELEVEN)
 
 
 @gguf

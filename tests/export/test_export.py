@@ -129,7 +129,8 @@ def test_the_command(tmp_path: Path, model_dir: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     row = next(line for line in done.stdout.splitlines() if "Q8_0" in line).split()
-    assert row[0] == "out/model-Q8_0.gguf"
+    assert row[0] == "model-Q8_0.gguf"
+    assert done.stdout.splitlines()[-1].startswith("written: out ")
     assert float(row[1]) == pytest.approx(
         (tmp_path / "out" / "model-Q8_0.gguf").stat().st_size / 1e6, abs=0.01
     )
