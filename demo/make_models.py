@@ -84,7 +84,8 @@ def ship(work: Path, folder: Path) -> None:
     shutil.copy(work / "export" / FORMATS["gguf:Q8_0"], own / f"{NAME}-Q8_0.gguf")
     shutil.copytree(work / "export" / FORMATS["onnx:int4-all"], own / "onnx-int4")
     (own / "README.md").write_text(full_card(work), encoding="utf-8")
-    shutil.copy(work / "base" / "metrics.jsonl", own)
+    curve = "".join(json.dumps(line) + "\n" for line in both_runs(work))
+    (own / "metrics.jsonl").write_text(curve, encoding="utf-8")
     record(work / "base", own / "onnx-int4")
     for name in TASKS:
         (made / name).mkdir()
@@ -98,6 +99,16 @@ def ship(work: Path, folder: Path) -> None:
     made.rename(folder)
     for one in sorted(folder.iterdir()):
         print(f"{one}: {sum(file.stat().st_size for file in one.rglob('*')) / 1e6:.1f} MB")
+
+
+def both_runs(work: Path) -> list[dict[str, Any]]:
+    """The curves of both runs as one."""
+    texts = ((work / one / "metrics.jsonl").read_text(encoding="utf-8") for one in ("first", "base"))
+    first, second = ([json.loads(line) for line in text.splitlines()] for text in texts)
+    steps, tokens = first[-1]["step"] + 1, first[-1]["tokens"]
+    return first + [
+        {**line, "step": line["step"] + steps, "tokens": line["tokens"] + tokens} for line in second
+    ]
 
 
 def record(source: Path, folder: Path) -> None:
