@@ -138,7 +138,7 @@ def visit(browser):
 
     def open_page(server, script="", host="127.0.0.1", theme="light", calm=True):
         context = browser.new_context(**PHONE, color_scheme=theme)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(30_000)
         if script:
             context.add_init_script(script)
         page, seen = context.new_page(), SimpleNamespace(errors=[], others=[], calm=calm)
@@ -387,6 +387,8 @@ def test_speed_is_of_what_follows_the_first_token(site, visit):
 def test_tasks_stop_and_layout(site, visit, theme):
     with served(site) as server:
         page = visit(server, theme=theme)
+        page.get_by_role("button", name="Download the model").wait_for()
+        assert serious(page) == []
         get_ready(page)
         page.locator("summary").click()
         page.locator("#length").select_option("long")
