@@ -1,4 +1,4 @@
-"""What helps a small model at this scale: one choice changed at a time, three seeds each, on fixed held-out text.
+"""What helps a small model at this scale: one choice changed at a time, three seeds each, fixed held-out text.
 
     EDGELM_DATA=DATA python benchmarks/study.py --work STUDY --seeds 3
 
@@ -35,7 +35,7 @@ PRESET, STEPS, BATCH = "micro", 240, 16
 BYTES = 20_000
 """Held-out text of each language."""
 UNSEEN = "raw-noncommercial/autshumato_NCSA"
-FEW = 8  # of how many documents one is kept where text is read again and again
+FEW = 32  # of how many documents one is kept where text is read again and again
 KEPT = ("contaminated", "interface_strings", "wrong_language")
 """Reasons that stay where quality is not filtered: they are of what the text is, not of how good it is."""
 
@@ -55,7 +55,7 @@ CHOICES = {
     "tokenizer by size of languages": Choice(tokenizer=1.0),
     "languages by size": Choice(data=1.0),
     "languages all but even": Choice(data=5.0),
-    "an eighth of the text": Choice(corpus="few"),
+    "a little text read three times": Choice(corpus="few"),
     "AdamW": Choice(training={"optimizer": "adamw", "learning_rate": 0.002}),
     "quality not filtered": Choice(corpus="unfiltered"),
     "near-duplicates kept": Choice(corpus="copies"),
@@ -77,7 +77,7 @@ def make_corpus(name: str, data: Path, work: Path) -> Path:
 
 
 def few(corpus: Path, work: Path) -> Recipe:
-    """Every eighth document of a corpus's training text, and no filter, as they have been through all."""
+    """Every 32nd document of a corpus's training text, and no filter, as they have been through all."""
     source = work / "few"
     source.mkdir(exist_ok=True)
     for code in languages_of(corpus):
