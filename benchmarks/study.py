@@ -1,4 +1,4 @@
-"""What helps a small model at this scale: one choice changed at a time, three seeds each, fixed held-out text.
+"""What helps a small model at this scale: a choice changed at a time, three seeds each, fixed held-out text.
 
     EDGELM_DATA=DATA python benchmarks/study.py --work STUDY --seeds 3
 
