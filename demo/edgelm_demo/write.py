@@ -11,6 +11,7 @@ import psutil
 from edgelm.errors import BadInput
 from edgelm.languages import load_languages
 from edgelm.runtime import Generation
+from edgelm.runtime.conversation import ONLY_PRETRAINED, only_pretrained
 from edgelm_demo.context import QUIET, TURNS, Context, note, problem
 from edgelm_demo.interface import FIRST, say, text
 from edgelm_demo.turns import Stops, busy, stoppable
@@ -74,6 +75,8 @@ class Writing:
                 if len(given) > MAX_CHARACTERS:
                     raise BadInput(say(locale, "write.too_long", count=len(given), most=MAX_CHARACTERS))
                 with self.context.shelf.borrow(found.path) as model:
+                    if task == ANSWER and only_pretrained(model, found.path):
+                        raise BadInput(ONLY_PRETRAINED)
                     options: dict[str, Any] = {
                         "language": code or None,
                         "chat": task == ANSWER,

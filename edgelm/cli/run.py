@@ -89,8 +89,10 @@ def run(
 ) -> None:
     """Use a model on a text: it goes on with it, answers it (--chat), or labels it or its words.
 
-    edgelm run "Izolo ngiye": what the model that ships with edgelm makes of it. edgelm run MODEL "Izolo
-    ngiye": what another does. edgelm run NER "UNomsa uhlala eThekwini.": the names that a head finds.
+    edgelm run "Izolo ngiye": what the model that ships with edgelm makes of it.
+    edgelm run MODEL "Izolo ngiye": what another does.
+    edgelm run names "UThandi uhlala eThekwini.": the names in it; topics, intents, sentiment and
+    parts-of-speech ship too.
     """
     from edgelm.languages import get_language
     from edgelm.runtime import Generation, load, load_labeller
@@ -175,14 +177,18 @@ def _model_and_text(model: str | None, prompt: str | None, quiet: bool) -> tuple
             raise BadInput("no text was given", remedy="give it in quotes, or send it in on a pipe")
         return shipped.writer(), text
     if prompt is not None:
-        return shipped.find(model), _read(prompt)
+        if not os.path.exists(found := shipped.find(model)):
+            known = ", ".join(shipped.names())
+            remedy = f"give a .gguf file, a model directory or one of {known}; a text of several words goes in quotes"
+            raise BadInput("no such model", file=model, remedy=remedy)
+        return found, _read(prompt)
     found = shipped.find(model)
     if os.path.exists(model) or (os.path.exists(found) and not _like_a_path(model)):
         return found, _read("-")
     if _like_a_path(model):
         raise BadInput("no such model", file=model, remedy="give a .gguf file or a model directory")
     one_word = len(model.split()) == 1
-    if one_word and (close := get_close_matches(model, shipped.names(), 1, 0.8)):
+    if one_word and (close := get_close_matches(model.lower(), shipped.names(), 1, 0.8)):
         raise BadInput("no such model", file=model, remedy=f"there is one called {close[0]}")
     if one_word and not quiet:
         print(

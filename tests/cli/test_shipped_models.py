@@ -137,6 +137,10 @@ def test_one_word_that_is_no_model_is_said_to_be_a_text(edgelm: Run) -> None:
     assert err.startswith("edgelm: there is no model 'Sawubona' here: it is taken for a text to continue.\n")
     code, _, err = edgelm("run", "topic")
     assert (code, err) == (2, "edgelm: topic: no such model. There is one called topics.\n")
+    code, _, err = edgelm("run", "Sawubona", "mhlaba")  # quotes forgotten
+    assert code == 2
+    assert "one of intents, mzansi-tiny, names" in err
+    assert "goes in quotes" in err
     code, _, err = edgelm("run", "")
     assert (code, err) == (2, "edgelm: no text was given. Give it in quotes, or send it in on a pipe.\n")
 

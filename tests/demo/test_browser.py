@@ -136,6 +136,19 @@ def test_it_fits_a_phone_in_both_themes(visit, theme):
     assert min(ratios.values()) >= 4.5, f"less contrast than WCAG 2 asks: {ratios}"
 
 
+def test_a_model_that_has_not_learnt_to_answer_says_so(visit, tiny_model_dir):
+    record = tiny_model_dir / "edgelm.json"
+    whole = record.read_bytes() if record.exists() else None
+    record.write_text('{"command": "pretrain", "digest": "x"}')
+    try:
+        page = open_write(visit)
+        page.get_by_label("Answer my message").check()
+        page.get_by_role("button", name="Write").click()
+        playwright.expect(page.get_by_role("alert")).to_contain_text("learnt to continue text, not to answer")
+    finally:
+        record.unlink() if whole is None else record.write_bytes(whole)
+
+
 def test_every_control_has_a_name(visit):
     page = open_write(visit)
     nameless = page.evaluate(
