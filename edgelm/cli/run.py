@@ -178,8 +178,8 @@ def _model_and_text(model: str | None, prompt: str | None, quiet: bool) -> tuple
         return shipped.writer(), text
     if prompt is not None:
         if not os.path.exists(found := shipped.find(model)):
-            known = ", ".join(shipped.names())
-            remedy = f"give a .gguf file, a model directory or one of {known}; a text of several words goes in quotes"
+            ways = f"a .gguf file, a model directory or one of {', '.join(shipped.names())}"
+            remedy = f"give {ways}; a text of several words goes in quotes"
             raise BadInput("no such model", file=model, remedy=remedy)
         return found, _read(prompt)
     found = shipped.find(model)
