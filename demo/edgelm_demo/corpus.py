@@ -258,6 +258,7 @@ def build(context: Context) -> None:
             label=text("corpus.view"),
             elem_id="view",
         )
+        view.input(None, view, None, js=SWITCH, **QUIET)  # first: it waits for no reading
         with gr.Column(elem_classes="view funnel"):
             funnel = _funnel(context, reading, corpus)
         with gr.Column(elem_classes="view measures"):
@@ -268,7 +269,6 @@ def build(context: Context) -> None:
             said = _check(context, reading, corpus, first)
         with gr.Column(elem_classes="view bounds"):
             rule, scope, choose_rule = _bounds(context, reading, corpus, first, view)
-    view.input(None, view, None, js=SWITCH, **QUIET)
     controls = [*chosen, column, rule, scope, said]
     fill: tuple[Any, ...] = (reading.fill, [corpus, fate, *controls, locale], [headline, *controls])
     context.when_translated(*fill, **QUICK)

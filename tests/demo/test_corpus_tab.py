@@ -63,6 +63,7 @@ def open_view(visit, view=None, **options):
     page.locator("#funnel .bars").wait_for()
     if view:
         page.get_by_role("radio", name=view).check()
+        expect(page.locator(".view.funnel")).to_be_hidden()  # what is not shown has the same labels
     return page
 
 
