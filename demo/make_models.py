@@ -46,31 +46,39 @@ COMPUTING = "--precision bf16 --compile off"
 TASKS = ("topics", "intents", "sentiment", "parts-of-speech", "names")
 KEPT = ("README.md", "config.json", "features.txt", "attributes.txt", "model.safetensors")
 """Of a model for a task."""
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 CARD = Path(__file__).with_name("model_card.md")
 
 
-def run(words: str, work: Path) -> None:
-    """A command of edgelm in the folder WORK."""
-    print(f"\nedgelm {words}", flush=True)
-    if subprocess.run([sys.executable, "-m", "edgelm", *shlex.split(words)], cwd=work).returncode:
-        raise EdgelmError(
-            f"edgelm {words}: failed. Mend what it says, and start again: the steps before it stay."
-        )
+def run(line: str, work: Path) -> None:
+    """A command of edgelm, or a script of `benchmarks/`, in the folder WORK."""
+    print(f"\n{line}", flush=True)
+    name, *words = shlex.split(line)
+    program = ["-m", "edgelm"] if name == "edgelm" else [str(BENCHMARKS / name)]
+    if subprocess.run([sys.executable, *program, *words], cwd=work).returncode:
+        raise EdgelmError(f"{line}: failed. Mend what it says, and start again: the steps before it stay.")
+
+
+def data_folder() -> Path:
+    """EDGELM_DATA, made absolute for the steps, which run elsewhere."""
+    if not os.environ.get("EDGELM_DATA"):
+        raise EdgelmError("EDGELM_DATA is not set. Set it to the folder with raw and tasks.")
+    data = Path(os.environ["EDGELM_DATA"]).resolve()
+    os.environ["EDGELM_DATA"] = str(data)
+    return data
 
 
 def make(work: Path, data: Path) -> None:
     """All steps from the data to the export."""
     for step in re.sub(r"\n +", " ", STEPS).strip().splitlines():
-        run(step.format(data=shlex.quote(str(data)), computing=COMPUTING), work)
+        run(f"edgelm {step.format(data=shlex.quote(str(data)), computing=COMPUTING)}", work)
     named = work / NAME  # as the base, but for its card: the title, licence and languages of the GGUF
     shutil.rmtree(named, ignore_errors=True)
     shutil.copytree(work / "base", named)
     (named / "README.md").write_text(card(NAME, about(work), []), encoding="utf-8")
-    run(f"export {NAME} -o export --text corpus {' '.join(f'--to {one}' for one in FORMATS)}", work)
+    run(f"edgelm export {NAME} -o export --text corpus {' '.join(f'--to {one}' for one in FORMATS)}", work)
     models = " ".join(f"export/{one}" for one in FORMATS.values())
-    script = Path(__file__).resolve().parent.parent / "benchmarks" / "ngram.py"
-    command = [sys.executable, str(script), "corpus", *models.split(), "-o", "ngram.json"]
-    subprocess.run(command, cwd=work, check=True)
+    run(f"ngram.py corpus {models} -o ngram.json", work)
 
 
 def ship(work: Path, folder: Path) -> None:
@@ -167,11 +175,8 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true")
     options = parser.parse_args()
     if not options.ship:
-        if not os.environ.get("EDGELM_DATA"):
-            raise EdgelmError("EDGELM_DATA is not set. Set it to the folder with raw and tasks.")
+        data = data_folder()
         options.work.mkdir(parents=True, exist_ok=True)
-        data = Path(os.environ["EDGELM_DATA"]).resolve()
-        os.environ["EDGELM_DATA"] = str(data)  # the steps run elsewhere
         make(options.work.resolve(), data)
     ship(options.work, resources.path("demo", "models"))
 
