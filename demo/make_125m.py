@@ -29,7 +29,8 @@ STEPS = {
     "tokenizer": ["edgelm tokenizer train corpus -o tokenizer --vocab-size {vocabulary}"],
     "pretrain": [
         "edgelm pretrain corpus tokenizer -o base --preset {preset} --steps {steps} --batch {batch} "
-        "--warmup {warmup} --dropout 0.1 --weight-decay 0.5 --z-loss 1e-4 --ema 0.998 --select best"
+        "--sampling unimax --max-epochs 16 --warmup {warmup} --dropout 0.1 --weight-decay 0.5 --z-loss 1e-4 "
+        "--ema 0.998 --select best"
     ],
     "bits": ["ngram.py corpus base -o bits.json"],
     "finetune": [
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--only", choices=STEPS, action="append", help="this step; may be given again")
     parser.add_argument("--preset", choices=presets(), default="125m")
-    parser.add_argument("--steps", type=int, default=2500, help="of 131 072 tokens with the other defaults")
+    parser.add_argument("--steps", type=int, default=1500, help="of 131 072 tokens with the other defaults")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--recipe", default="south-africa")
     options = parser.parse_args()
