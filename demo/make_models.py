@@ -39,11 +39,13 @@ finetune sib200 --method linear --min-df 2 -o topics
 finetune injongo_intent --method linear --min-df 3 -o intents
 finetune afrisenti --method linear --min-df 2 -o sentiment
 finetune nchlt_pos --method crf --min-df 3 -o parts-of-speech
-finetune nchlt_ner --method crf --min-df 3 -o names
+finetune nchlt_ner --method crf --min-df 3 --regime mono -o names
 """
 CONTEXT = get_preset("tiny").context
 COMPUTING = "--precision bf16 --compile off"
-TASKS = ("topics", "intents", "sentiment", "parts-of-speech", "names")
+TASKS = {name: name for name in ("topics", "intents", "sentiment", "parts-of-speech")}
+TASKS |= {f"names-{code}": f"names/{code}" for code in ("nbl", "ssw", "xho", "zul")}
+"""Models for tasks, and the folders that the steps leave them in."""
 KEPT = ("README.md", "config.json", "features.txt", "attributes.txt", "model.safetensors")
 """Of a model for a task."""
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -83,7 +85,7 @@ def make(work: Path, data: Path) -> None:
 
 def ship(work: Path, folder: Path) -> None:
     """Put what is given away into `folder`, in place of what is there, with a card that says what it is."""
-    if missing := [name for name in ("export", "base", *TASKS) if not (work / name).is_dir()]:
+    if missing := [name for name in ("export", "base", *TASKS.values()) if not (work / name).is_dir()]:
         raise EdgelmError(f"{work}: holds no {', '.join(missing)}. Run the steps before: leave --ship out.")
     made = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(made, ignore_errors=True)
@@ -95,12 +97,12 @@ def ship(work: Path, folder: Path) -> None:
     curve = "".join(json.dumps(line) + "\n" for line in both_runs(work))
     (own / "metrics.jsonl").write_text(curve, encoding="utf-8")
     record(work / "base", own / "onnx-int4")
-    for name in TASKS:
+    for name, source in TASKS.items():
         (made / name).mkdir()
         for file in KEPT:
-            if (work / name / file).exists():
-                shutil.copy(work / name / file, made / name)
-        record(work / name, made / name)
+            if (work / source / file).exists():
+                shutil.copy(work / source / file, made / name)
+        record(work / source, made / name)
     for one in made.rglob("*"):
         one.chmod(0o755 if one.is_dir() else 0o644)
     shutil.rmtree(folder, ignore_errors=True)

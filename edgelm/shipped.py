@@ -23,9 +23,7 @@ def names() -> list[str]:
 
 def place(path: str | Path) -> Path:
     """A path; where there is nothing and it is the name of a shipped model, that model's folder."""
-    named = (
-        not os.path.exists(path) and os.fspath(path) in names()
-    )  # which says no to a name that is too long
+    named = not os.path.exists(path) and os.fspath(path) in names()  # no, too, of a name that is too long
     return folder() / path if named else Path(path)
 
 

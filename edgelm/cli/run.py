@@ -91,7 +91,7 @@ def run(
 
     edgelm run "Izolo ngiye": what the model that ships with edgelm makes of it.
     edgelm run MODEL "Izolo ngiye": what another does.
-    edgelm run names "UThandi uhlala eThekwini.": the names in it; topics, intents, sentiment and
+    edgelm run names-zul "UThandi uhlala eThekwini.": the names in it; topics, intents, sentiment and
     parts-of-speech ship too.
     """
     from edgelm.languages import get_language

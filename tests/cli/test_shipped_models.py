@@ -24,7 +24,16 @@ from edgelm.runtime import load_labeller
 from edgelm.tokenizer.texts import sample_texts
 
 Run = Callable[..., tuple[int, str, str]]
-TASKS = ("intents", "names", "parts-of-speech", "sentiment", "topics")
+TASKS = (
+    "intents",
+    "names-nbl",
+    "names-ssw",
+    "names-xho",
+    "names-zul",
+    "parts-of-speech",
+    "sentiment",
+    "topics",
+)
 ELEVEN = "afr eng nbl nso sot ssw tsn tso ven xho zul".split()
 OPEN = ("CC BY", "CC0", "MPL")
 WRITER = shipped.folder() / shipped.WRITER
@@ -139,7 +148,7 @@ def test_one_word_that_is_no_model_is_said_to_be_a_text(edgelm: Run) -> None:
     assert (code, err) == (2, "edgelm: topic: no such model. There is one called topics.\n")
     code, _, err = edgelm("run", "Sawubona", "mhlaba")  # quotes forgotten
     assert code == 2
-    assert "one of intents, mzansi-tiny, names" in err
+    assert "one of intents, mzansi-tiny, names-nbl" in err
     assert "goes in quotes" in err
     code, _, err = edgelm("run", "")
     assert (code, err) == (2, "edgelm: no text was given. Give it in quotes, or send it in on a pipe.\n")
