@@ -29,10 +29,13 @@ SMALLER = {
 """All that is not run as it stands on the page: how long the model learns, how many formats are tried."""
 SECONDS = 300  # for a command, on a busy machine
 
-pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, ("llama_cpp", "optimum", "sklearn"))),
-    reason="the way to a phone needs the extras train, export, gguf: pip install 'edgelm[all]'",
-)
+pytestmark = [
+    pytest.mark.timeout(1200),  # a minute on two idle cores, of which the first test has nearly all
+    pytest.mark.skipif(
+        not all(map(find_spec, ("llama_cpp", "optimum", "sklearn"))),
+        reason="the way to a phone needs the extras train, export, gguf: pip install 'edgelm[all]'",
+    ),
+]
 
 
 def test_what_is_made_smaller_stands_on_the_page_once():
@@ -105,7 +108,7 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 def stand_in(cache: Path) -> None:
-    """Files named as what `--fetch` would download; `test_phone_browser.py` opens the app with the real ones."""
+    """Files named as what `--fetch` downloads; test_phone_browser.py opens the app with the real ones."""
     source = resources.path("export", "phone")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
@@ -116,7 +119,7 @@ def stand_in(cache: Path) -> None:
             (place / name).write_text(name)
 
 
-def run_line(line: str, folder: Path, environment: dict[str, str]) -> str:
+def run_line(line: str, folder: Path, environment: dict[str, str], code: int = 0) -> str:
     """One command of the page; what it printed."""
     done = subprocess.run(
         ["bash", "-c", line],
@@ -127,7 +130,7 @@ def run_line(line: str, folder: Path, environment: dict[str, str]) -> str:
         timeout=SECONDS,
         check=False,
     )
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
 
@@ -179,6 +182,47 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
             else:
                 found[line] = run_line(short, folder, environment)
     return folder, found
+
+
+FORGOTTEN = [
+    ("edgelm corpus build my-text -o x", "no document was kept", "(other_language", "EDGELM_LANGUAGES", 2),
+    (
+        "edgelm tokenizer train my-corpus -o x",
+        "has text in 'qaa', which no language file describes now",
+        "",
+        "EDGELM_LANGUAGES",
+        2,
+    ),
+    (
+        "edgelm export my-model -o x --target phone",
+        "edgelm's sample has no text in qaa to choose a format by",
+        "",
+        "--text my-corpus",
+        2,
+    ),
+    ("XDG_CACHE_HOME=$PWD edgelm export phone my-export -o x", "is not on this machine", "", "--fetch", 1),
+]
+
+
+@pytest.mark.parametrize(("line", "problem", "more", "remedy", "code"), FORGOTTEN)
+def test_what_goes_wrong_is_said_as_the_page_says(said, line, problem, more, remedy, code):
+    folder, _ = said
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {"PYTHONPATH": str(ROOT), "EDGELM_LANGUAGES": ""}
+    found = run_line(line, folder, environment, code)
+    for one in (problem, more, remedy):
+        assert one in found
+    for one in (problem, more):
+        assert one in PAGE
+    assert not (folder / "x").exists()
+
+
+def test_the_model_writes_its_language_where_no_file_describes_it(said):
+    folder, _ = said
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "EDGELM_LANGUAGES": ""}
+    line = f"'{sys.executable}' -m edgelm run my-export/model-Q8_0.gguf 'Ñaru' --language"
+    assert run_line(f"{line} qaa --max-tokens 3", folder, environment).startswith("Ñaru")
+    assert "unknown language 'qab'" in run_line(f"{line} qab", folder, environment, 2)
 
 
 def of(said: dict[str, str], start: str) -> str:
