@@ -40,3 +40,32 @@ def test_the_readme_names_only_commands_there_are():
         for code in re.findall(r"```.*?```|`[^`\n]+`", page.read_text(encoding="utf-8"), re.S):
             for command in re.findall(r"(?:^|[`\s/])edgelm ([a-z]+)", code, re.M):
                 assert command in known, f"{page.name}: edgelm {command}"
+
+
+STAGES = [
+    *(ROOT / "docs" / f"{name}.md" for name in ("corpus", "tokenizer", "pretraining", "tasks", "finetuning")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "baselines", "running", "benchmarks")),
+    *(ROOT / name / "README.md" for name in ("demo", "export")),
+]
+
+
+@pytest.mark.parametrize("page", STAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_stage_says_what_goes_in_and_out_what_it_costs_and_what_goes_wrong(page):
+    rows = dict(re.findall(r"^\| (in|out|cost|goes wrong) \| (.+) \|$", page.read_text("utf-8"), re.M))
+    assert list(rows) == ["in", "out", "cost", "goes wrong"]
+    assert re.search(r"\d", rows["cost"]), "a figure"
+    files = [*(ROOT / "edgelm").rglob("*.py"), *(ROOT / "demo" / "edgelm_demo").rglob("*.py")]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    source = re.sub(r'"\s*\n?\s*f?"', "", re.sub(r"\{[^{}]*(\{[^{}]*\})?[^{}]*\}", "...", source))
+    messages = [one for one in re.findall(r"`([^`]+)`:", rows["goes wrong"]) if " " in one]
+    assert messages, "what edgelm says"
+    for message in messages:
+        parts = re.split(r"[,:] |\.\.\.|'[^']+'|\b\d+\b", re.sub(r"^--[\w-]+( \w+)? ", "", message))
+        for part in filter(None, map(str.strip, parts)):
+            assert part in source, f"{message}: edgelm does not say {part!r}"
+
+
+def test_the_tutorial_is_found_from_the_first_lines_of_the_readme_and_from_the_guide():
+    top = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## ")[0]
+    assert "[Your language in an afternoon](docs/tutorial.md)" in top
+    assert "[Your language in an afternoon](tutorial.md)" in (ROOT / "docs" / "guide.md").read_text("utf-8")

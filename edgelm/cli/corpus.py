@@ -238,6 +238,12 @@ def _remarks(manifest: dict[str, object]) -> list[str]:
             f"Documents whose language was guessed from their text: {manifest['guessed']:,}. "
             "Where that is wrong, name it with --language or in the file's name."
         )
+    unknown = manifest.get("unidentified")
+    if isinstance(unknown, list) and unknown:
+        lines.append(
+            f"The language identifier does not know {', '.join(unknown)}: nothing checks that the text is in "
+            f"{'it' if len(unknown) == 1 else 'them'}. What it took the documents for is in the report."
+        )
     skipped = manifest.get("skipped")
     if isinstance(skipped, list) and skipped:
         names = ", ".join(f"{one['file']} ({one['reason']})" for one in skipped[:5])

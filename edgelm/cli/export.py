@@ -37,8 +37,8 @@ def export(
     text: Annotated[
         str,
         typer.Option(
-            help="Text that GGUF's quantisation weighs the weights by: a corpus, a folder of text, sample "
-            "for the embedded one, or none."
+            help="Text that quantisation weighs the weights by and exports are judged on: a corpus, a folder "
+            "of text, sample for the embedded one, or none."
         ),
     ] = "sample",
     languages: Annotated[

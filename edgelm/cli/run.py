@@ -94,7 +94,7 @@ def run(
     edgelm run names-zul "UThandi uhlala eThekwini.": the names in it; topics, intents, sentiment and
     parts-of-speech ship too.
     """
-    from edgelm.languages import get_language
+    from edgelm.languages import find_language, get_language
     from edgelm.runtime import Generation, load, load_labeller
     from edgelm.runtime.conversation import ONLY_PRETRAINED, only_pretrained
 
@@ -111,6 +111,9 @@ def run(
     loaded = load(path, threads=threads, adapter=adapter)
     if chat and adapter is None and only_pretrained(loaded, path) and not quiet:
         print(f"edgelm: {ONLY_PRETRAINED}", file=sys.stderr)
+    code = language
+    if language and (find_language(language) or loaded.language_tag(language) is None):
+        code = get_language(language).code  # a model may know one that has no file here
     report = Generation()
     pieces = loaded.generate(
         text,
@@ -118,7 +121,7 @@ def run(
         temperature=temperature,
         top_p=top_p,
         seed=seed,
-        language=get_language(language).code if language else None,
+        language=code,
         chat=chat,
         grammar=fits,
         report=report,

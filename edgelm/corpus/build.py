@@ -29,7 +29,7 @@ from edgelm.corpus.table import Table
 from edgelm.corpus.write import save_decisions, write_language
 from edgelm.errors import BadInput
 from edgelm.extras import require
-from edgelm.languages import get_language, load_languages
+from edgelm.languages import VARIABLE, get_language, load_languages
 from edgelm.machine import release_memory
 from edgelm.progress import Progress
 
@@ -220,11 +220,16 @@ def check_kept(decisions: Decisions, recipe: Recipe) -> None:
         counts = np.bincount(decisions.first, minlength=len(decisions.names))
         most = [number for number in np.argsort(-counts, kind="stable")[:4] if counts[number]]
         why = ", ".join(f"{decisions.names[number]} {counts[number]}" for number in most)
-        source = recipe.sources[0]
+        source, remedy = recipe.sources[0], "give more text, or a recipe with other filters"
+        if why.startswith("other_language "):
+            remedy = (
+                "where the text is in a language that edgelm does not know, describe it in a YAML file "
+                f"({VARIABLE}) and say which it is, by --language or in the files' names"
+            )
         raise BadInput(
             f"no document was kept of {len(decisions.first)}{f' ({why})' if why else ''}",
             file=source.path or source.hub,
-            remedy="give more text, or a recipe with other filters",
+            remedy=remedy,
         )
 
 
@@ -266,6 +271,7 @@ def write_corpus(
         **summary.summarise(table, decisions, splits, recipe),
         **facts,
         "confusion": summary.confusion(table),
+        "unidentified": summary.unidentified(table),
         "distributions": summary.distributions(table, decisions, recipe),
         "samples": summary.describe_samples(shown, table, decisions),
     }

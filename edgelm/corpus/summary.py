@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgelm.corpus.decide import DUPLICATES, Decisions, judged
+from edgelm.corpus.ingest import UNKNOWN
 from edgelm.corpus.readers import SPLITS
 from edgelm.corpus.recipe import Recipe
 from edgelm.corpus.splits import TRAIN, mixture
@@ -134,6 +135,19 @@ def confusion(table: Table) -> dict[str, dict[str, int]]:
         for code, row in zip(codes, counts.reshape(len(codes), len(names)), strict=True)
         if row.any()
     }
+
+
+def unidentified(table: Table) -> list[str]:
+    """Languages that the identifier was asked about and does not know."""
+    if "identified" not in table:
+        return []
+    (said, codes), (seen, _) = table.codes("language"), table.codes("identified")
+    asked, known = seen >= 0, ~np.isnan(table["language_probability"])
+    return [
+        code
+        for number, code in enumerate(codes)
+        if (asked & (said == number)).any() and not (known & (said == number)).any() and code != UNKNOWN
+    ]
 
 
 def choose_samples(table: Table, decisions: Decisions) -> np.ndarray:

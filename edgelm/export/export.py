@@ -14,6 +14,7 @@ from edgelm.errors import BadInput, EdgelmError
 from edgelm.export.foreign import check_gguf, fallen_back
 from edgelm.export.gguf import ALIKE, check_quantiser, quantize_gguf, write_gguf, written_here
 from edgelm.export.importance import TOKENS, calibration_texts, measure, write_importance
+from edgelm.export.judged import judged_texts, unsampled
 from edgelm.export.prune import held_out, prune, training_texts
 from edgelm.export.verify import check_size, get_bound, verify
 from edgelm.extras import require
@@ -67,8 +68,9 @@ def export(
     """Export a model directory to `formats` into `output`; returns the verification of each.
 
     Args:
-        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`) and ONNX int8 is
-            levelled by: a corpus, a file or folder of text, `sample` for the embedded one, or `none`.
+        text: what quantisation to GGUF weighs the weights by (`edgelm.export.importance`), ONNX int8 is
+            levelled by and exports are judged on: a corpus, a file or folder of text, `sample` for the
+            embedded one, or `none`.
         languages: drop the tokens that these do not use in `text`, which is then a corpus or files; writes
             `pruning.json` (`edgelm.export.prune`).
         keep_going: leave out a format that fails, with `failed` in place of its figures, rather than end.
@@ -100,6 +102,12 @@ def export(
     if kinds := [name.split(":")[1] for name in formats if name.startswith("gguf:")]:
         check_gguf(model, kinds)
 
+    if not given and (codes := unsampled(model)):
+        progress.say(
+            f"edgelm's sample has no text in {', '.join(codes)}, so the figures below say little: "
+            "give text in it, as in: --text my-corpus"
+        )
+
     def work(partial: Path) -> dict[str, Any]:
         for leftover in partial.iterdir():
             if leftover.name != ".digest":
@@ -120,14 +128,14 @@ def export(
             if weighed:
                 write_importance(found, partial / IMATRIX)
             importance = found.means
-        figures = {}
+        figures, judged = {}, judged_texts(given[0] if given else None, languages)
         with progress.track(len(formats), "exporting and verifying") as step:
             for name in formats:
                 try:
                     artifact = partial / artifact_name(name)
                     write_format(source, partial, name, importance)
                     check_size(artifact, name, reference.model.config)
-                    figures[name] = verify(reference, source, artifact, name, languages)
+                    figures[name] = verify(reference, source, artifact, name, languages, judged=judged)
                     if larger := _fallen_back(artifact, name):
                         figures[name]["fallen_back"] = larger
                 except EdgelmError as error:
@@ -156,7 +164,7 @@ def export(
             "languages": list(languages),
             **({"keep_going": True} if keep_going else {}),
         },
-        inputs=[model, *(given if weighed or levelled or languages else [])],
+        inputs=[model, *given],
         work=work,
     )
     return provenance["results"]

@@ -190,11 +190,12 @@ def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) 
 
     Returns:
         `title`, `bytes`, `context`, `memory` (bytes), `composes` (NFC), `opening` (of a text in no language),
-        `languages` (code to name, tag and prompt), `chat` (what stands before and after a message, or None),
+        `languages` (of its card; code to name, tag and prompt), `chat` (what stands round a message or None),
         `end` (the token that ends an answer), `unfinished`, and `tasks` (none without a chat format; with the
         `tokens` of their words).
     """
     values = read_header(file).values
+    learnt = {name.decode("utf-8", "replace") for name in values.get("general.languages") or ()}
     model = load(file, threads=1)
     try:
         assert isinstance(model, LlamaCppModel)
@@ -207,7 +208,7 @@ def describe(file: Path, title: str = "", tasks: Sequence[dict[str, Any]] = ()) 
                 "prompt": one.prompt,
             }
             for code, one in sorted(load_languages().items(), key=lambda item: item[1].autonym)
-            if (tag := model.language_tag(code)) is not None
+            if (tag := model.language_tag(code)) is not None and (not learnt or one.bcp47 in learnt)
         }
         chat = None
         if model.chat_format is not None:

@@ -11,8 +11,9 @@ from typing import Any
 from edgelm import artifacts
 from edgelm.bench.bench import MEASURED, Once, Settings, measure_runs
 from edgelm.bench.files import model_bytes
-from edgelm.errors import MissingExtra, Unfit
+from edgelm.errors import BadInput, MissingExtra, Unfit
 from edgelm.export.export import IMATRIX, PRUNING, artifact_name, check_packages, export
+from edgelm.export.judged import unsampled
 from edgelm.export.target import PROMPT_TOKENS, Candidate, Target, choose, judge, nearest_miss
 from edgelm.export.verify import get_bound
 from edgelm.machine import usable_cores
@@ -55,7 +56,7 @@ def export_for(
         what `target.json` holds (export/README.md).
 
     Raises:
-        BadInput: `model` is no model directory.
+        BadInput: `model` is no model directory, or the sample has none of its languages and no text is given.
         MissingExtra: the packages of every format are missing.
         NothingFits: the message has the format that comes nearest.
     """
@@ -63,6 +64,13 @@ def export_for(
     formats = sorted(target.formats, key=lambda name: -get_bound(name).bits)  # the best first
     lacking = _lacking(formats)
     given = [] if text in ("sample", "none") else [Path(text)]
+
+    if not given and (codes := unsampled(model)):
+        raise BadInput(
+            f"edgelm's sample has no text in {', '.join(codes)} to choose a format by",
+            file=model,
+            remedy="give text in it, as in: --text my-corpus",
+        )
 
     def work(partial: Path) -> dict[str, Any]:
         made = partial / MADE

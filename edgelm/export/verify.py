@@ -67,6 +67,7 @@ def verify(
     name: str,
     languages: Sequence[str] = (),
     base: Path | None = None,
+    judged: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Compare an exported file or directory with the PyTorch model it came from.
 
@@ -76,15 +77,20 @@ def verify(
         name: the format, such as `gguf:Q8_0`.
         languages: on text of these only.
         base: the GGUF file that `artifact` is an adapter of.
+        judged: text whose logits are compared, by language (`edgelm.export.judged`); the first documents of
+            the sample where it is not given. Token ids are compared on all texts.
 
     Raises:
         Unfit: a token id differs or a bound of the format is broken; the message has the figures.
     """
     bound, texts, tokenizer = bounds()[name], verification_texts(languages), TextTokenizer(directory)
+    if judged is None:
+        judged = {code: own[:LOGIT_DOCUMENTS] for code, own in texts.items()}
+    texts = {code: list(own) for code, own in judged.items()} | texts
     loaded = load(base, adapter=artifact) if base else load(artifact)
     with contextlib.closing(loaded) as exported:
         checked = _check_tokens(exported, tokenizer, artifact, texts)
-        each = {code: _compare(reference, exported, own[:LOGIT_DOCUMENTS]) for code, own in texts.items()}
+        each = {code: _compare(reference, exported, own) for code, own in judged.items()}
     total = _Compared.of(each.values())
     found: dict[str, Any] = {
         "format": name,

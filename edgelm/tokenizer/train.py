@@ -7,7 +7,7 @@ A language's share of the sample grows with the size of its text to the power 1/
 https://arxiv.org/abs/1907.05019. `docs/tokenizer.md` has the measurements behind the default.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from edgelm import artifacts
 from edgelm.corpus.report import read_manifest
 from edgelm.corpus.shards import languages_of, read_texts
 from edgelm.errors import BadInput, EdgelmError
-from edgelm.languages import load_languages
+from edgelm.languages import VARIABLE, load_languages
 from edgelm.mixture import temperature_shares
 from edgelm.progress import Progress, Step
 from edgelm.tokenizer.measure import Measured
@@ -37,6 +37,8 @@ from edgelm.tokenizer.texts import spread
 TEMPERATURE = 2.0
 SAMPLE_MB = 16
 REPORT_BYTES = 100_000
+UNNAMED = ("unknown", "other")
+"""What a corpus that identifies nothing, or keeps all, calls text that no name says the language of."""
 
 
 def new_tokenizer(languages: list[str]) -> tuple[Tokenizer, list[str]]:
@@ -67,11 +69,13 @@ def train_tokenizer(
             not with the corpus.
 
     Raises:
-        BadInput: `corpus` is no corpus, or `vocab_size` is too small for bytes and special tokens.
+        BadInput: `corpus` is no corpus or has a language without a file, or `vocab_size` is too
+            small for bytes and special tokens.
     """
     progress = progress or Progress(silent=True)
     codes = languages_of(corpus)
     special = special_tokens(sorted(load_languages()))
+    check_described(corpus, codes)
     check_size(vocab_size, special)
     wanted = sample_sizes(corpus, temperature, sample_mb)
     if not wanted:
@@ -102,6 +106,16 @@ def train_tokenizer(
         work=work,
     )
     return provenance["results"]
+
+
+def check_described(corpus: Path, codes: Sequence[str]) -> None:
+    """Raise `BadInput` where a corpus has a language without a file, which would get no tag."""
+    if lacking := [code for code in codes if code not in {*load_languages(), *UNNAMED}]:
+        raise BadInput(
+            f"has text in '{lacking[0]}', which no language file describes now",
+            file=corpus,
+            remedy=f"name the folder of that file in {VARIABLE}, as when the corpus was built",
+        )
 
 
 def check_size(vocab_size: int, special: list[str], option: str = "--vocab-size") -> None:

@@ -84,7 +84,8 @@ def confusion(facts: Facts) -> list[Html]:
             said = f"{facts.label(code)} identified as {facts.label(name)}: {percent(count, total)}"
             style = shade(count / total) + (" same" if name == code else "")
             cells.append(Cell(number(count), style, said))
-        rows.append([facts.name(code), percent(row.get(code, 0), total), *cells])
+        agrees = "" if code in facts.manifest.get("unidentified", ()) else percent(row.get(code, 0), total)
+        rows.append([facts.name(code), agrees, *cells])
     return [
         element(
             "p",

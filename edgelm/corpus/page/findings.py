@@ -50,11 +50,19 @@ def _disagree(facts: Facts) -> Iterator[Html]:
     found = [
         _with_share(facts, code, seen.get(code, 0), sum(seen.values()))
         for code, seen in facts.manifest.get("confusion", {}).items()
-        if code in facts.registry and seen.get(code, 0) < AGREE * sum(seen.values())
+        if code in facts.registry
+        and code not in facts.manifest.get("unidentified", ())
+        and seen.get(code, 0) < AGREE * sum(seen.values())
     ]
     if found:
         said = "Many documents were identified as another language than they are said to be in. Agreement: "
         yield _remark("confusion", "Which languages", said, listed(found), ".")
+
+
+def _unidentified(facts: Facts) -> Iterator[Html]:
+    if found := [facts.name(code) for code in facts.manifest.get("unidentified", ())]:
+        said = "The identifier does not know these, so nothing checks that their text is in them: "
+        yield _remark("confusion", "Languages identified", said, listed(found), ".")
 
 
 def _guessed(facts: Facts) -> Iterator[Html]:
@@ -119,5 +127,6 @@ def _remark(place: str, link: str, *said: object) -> Html:
 
 
 CHECKS = (
-    _little_kept, _refused, _disagree, _guessed, _contaminated, _unstated, _one_source, _often, _skipped,
+    _little_kept, _refused, _disagree, _unidentified, _guessed, _contaminated, _unstated, _one_source,
+    _often, _skipped,
 )  # fmt: skip
