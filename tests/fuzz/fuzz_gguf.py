@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fuzz_files as sound
 from damaging import damage
-from fuzzing import Files, Reader, bytes_like
+from fuzzing import Files, Reader, byte_edits, bytes_like, damaged
 from hypothesis import strategies as st
 
 MODEL, ADAPTER, MATRIX = "model.gguf", "adapter-F16.gguf", "imatrix.gguf"
@@ -45,17 +45,12 @@ def matrix() -> Files:
 
 def damages(name: str, data: "functools.Callable[[], bytes]") -> st.SearchStrategy[Files]:  # type: ignore[name-defined]
     at_random = st.integers(0, 2**32).map(lambda number: damage(data(), random.Random(number)))
-    twice = st.tuples(st.integers(0, 2**32), st.integers(0, 2**16)).map(
-        lambda pair: _again(damage(data(), random.Random(pair[0])), pair[1])
+    twice = st.builds(
+        lambda number, changes: damaged(damage(data(), random.Random(number)), changes),
+        st.integers(0, 2**32),
+        byte_edits,
     )
     return (at_random | twice | bytes_like(data, 20_000)).map(lambda one: {name: one})
-
-
-def _again(data: bytes, number: int) -> bytes:
-    try:
-        return damage(data, random.Random(number))
-    except Exception:  # the first damage left nothing to walk through
-        return data
 
 
 def run(folder: Path) -> None:

@@ -61,7 +61,35 @@ def weights_as(files: Callable[[], Files], name: str = WEIGHTS) -> st.SearchStra
     return st.builds(make, kinds, values, st.integers(0, 15))
 
 
-TEXTS = ("", "Namhlanje ekuseni 12 ḓ 👩🏾‍🌾 <|eos|>")
+TEXTS = ("", f"Namhlanje ekuseni 12 ḓ 👩🏾‍🌾 <|eos|> {'a' * 40}b")
+
+
+def cut_by(pattern: str, behaviour: str = "Isolated", invert: bool = False) -> Files:
+    """A tokenizer that cuts text by another pattern first."""
+    content = json.loads(sound.foreign()["tokenizer.json"])
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behaviour, "invert": invert}
+    content["pre_tokenizer"]["pretokenizers"].insert(0, split)
+    return {"tokenizer.json": json.dumps(content).encode()}
+
+
+def cutting() -> Strategy:
+    patterns = [
+        "(a+)+$",
+        "(a|a)*$",
+        "(.*)*x",
+        "(",
+        "",
+        "\\p{L}+",
+        "(?<=a)b",
+        "\\1",
+        "(?:)",
+        "[",
+        "\\s+(?!\\S)",
+    ]
+    ways = ["Isolated", "Removed", "MergedWithNext", "Contiguous", "x"]
+    return st.builds(
+        cut_by, st.sampled_from(patterns) | st.text(max_size=6), st.sampled_from(ways), st.booleans()
+    )
 
 
 def use(folder: Path) -> None:
@@ -172,6 +200,7 @@ READERS = [
         ),
         use,
     ),
+    Reader("patterns of tokenizers", sound.foreign, cutting(), use),
     Reader("index of weights", indexed, one_of(**{INDEX: json_of(indexed, INDEX)}), use),
     Reader("linear model", sound.linear, small(sound.linear, "features.txt"), label),
     Reader("CRF", sound.crf, small(sound.crf, "attributes.txt"), label),

@@ -40,7 +40,7 @@ def text_of(value: Callable[[], Any]) -> st.SearchStrategy[bytes]:
         return text.replace("'@@raw@@'", raw).replace("@@raw@@", raw).encode("utf-8", "surrogatepass")
 
     def before(bomb: str, place: int) -> bytes:
-        found = value()
+        found = dict(value())
         keys = list(found)
         found[keys[place % len(keys)]] = "@@raw@@"
         name = bomb.rstrip("\n").rsplit("\n", 1)[-1].split(":")[0]
@@ -86,6 +86,10 @@ def _task(name: str) -> Any:
     return {**_shipped("corpus", "tasks", f"{name}.yaml"), "folder": "text"}
 
 
+def target() -> Any:
+    return _shipped("export", "targets", "phone.yaml")
+
+
 def read_language(folder: Path) -> None:
     from edgelm.languages import find_language, language_of_path, load_languages
 
@@ -121,12 +125,12 @@ def read_task(folder: Path) -> None:
 def read_target(folder: Path) -> None:
     from edgelm.export.target import Candidate, choose, judge, load_target
 
-    target = load_target(str(folder / "target.yaml"))
+    found = load_target(str(folder / "target.yaml"))
     one = Candidate(
         "gguf:Q8_0", loss=0.1, size=10, memory=10, here=3.0, tokens_per_second=2.0, first_token=0.1
     )
-    judge(one, target)
-    choose([one], target.choose)
+    judge(one, found)
+    choose([one], found.choose)
 
 
 def read_model_card(folder: Path) -> None:
@@ -164,8 +168,8 @@ READERS = [
     ),
     Reader(
         "target",
-        lambda: {"target.yaml": dumps(_shipped("export", "targets", "phone.yaml"))},
-        _files("target.yaml", text_of(lambda: _shipped("export", "targets", "phone.yaml"))),
+        lambda: {"target.yaml": dumps(target())},
+        _files("target.yaml", text_of(target)),
         read_target,
     ),
     Reader(

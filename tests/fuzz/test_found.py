@@ -7,6 +7,7 @@ from typing import Any
 
 import fuzz_artifacts
 import fuzz_files as sound
+import fuzz_http
 import fuzz_models
 import fuzz_onnx
 import fuzz_parquet
@@ -20,11 +21,15 @@ def edited(files: Callable[[], Files], name: str, **changes: Any) -> Callable[[]
     return lambda: {name: json.dumps({**json.loads(files()[name]), **changes}).encode()}
 
 
-def language(line: str, before: str = "") -> Callable[[], Files]:
-    """A language's YAML with one line of its own."""
+def written(file: str, value: dict[str, Any], line: str, before: str = "") -> Callable[[], Files]:
+    """A YAML file with one line of its own."""
     key = line.partition(":")[0]
-    others = (f"{name}: {json.dumps(one)}" for name, one in fuzz_yaml.language().items() if name != key)
-    return lambda: {"qaa.yaml": "\n".join([before, *others, line, ""]).encode()}
+    others = (f"{name}: {json.dumps(one)}" for name, one in value.items() if name != key)
+    return lambda: {file: "\n".join([before, *others, line, ""]).encode()}
+
+
+def language(line: str, before: str = "") -> Callable[[], Files]:
+    return written("qaa.yaml", fuzz_yaml.language(), line, before)
 
 
 def without_numbers(files: Files) -> Files:
@@ -63,7 +68,7 @@ REFUSED: dict[str, tuple[str, Callable[[], Files]]] = {
     "YAML that is merged into itself": ("language", language("prompt: *a8", fuzz_yaml.MERGES)),
     "a number in YAML to the base of sixty": (
         "target",
-        lambda: {"target.yaml": b"formats: [gguf:Q8_0]\nloss: -1" + b":59" * 5000 + b"\n"},
+        written("target.yaml", fuzz_yaml.target(), "loss: -1" + ":59" * 5000),
     ),
     "two columns of one name": ("parquet", parquet("a.parquet", False, ("text", A), ("text", A))),
     "a time in a zone that is not known": (
@@ -88,6 +93,10 @@ REFUSED: dict[str, tuple[str, Callable[[], Files]]] = {
     ),
     "weights that are no numbers": ("safetensors", lambda: without_numbers(sound.decoder())),
     "weights of a head that are no numbers": ("head", lambda: without_numbers(fuzz_models.head())),
+    "a pattern of a tokenizer that takes too long": (
+        "patterns of tokenizers",
+        lambda: fuzz_models.cut_by("(a+)+$"),
+    ),
     "n-grams of a billion characters": (
         "linear model",
         edited(sound.linear, "config.json", ngrams=[2, 10**9]),
@@ -147,6 +156,10 @@ TAKEN: dict[str, tuple[str, Callable[[], Files]]] = {
         edited(fuzz_artifacts.finetuned, "edgelm.json", config={"tasks": [{"name": 3}]}),
     ),
     "a record that is too deep": ("edgelm.json", lambda: {"edgelm.json": b"[" * DEEP}),
+    "a request whose query is not UTF-8": (
+        "completions",
+        lambda: fuzz_http.request(b"GET", b"/nowhere?\x80", fuzz_http.HOST, b""),
+    ),
     "a request for an address that is none": (
         "site server",
         lambda: {"request": b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n"},
