@@ -140,6 +140,10 @@ REFUSED: dict[str, tuple[str, Callable[[], Files]]] = {
         "manifest.json",
         edited(fuzz_artifacts.corpus, "manifest.json", languages={"zul": None}),
     ),
+    "a manifest whose recipe has no splits": (
+        "manifest.json",
+        edited(fuzz_artifacts.corpus, "manifest.json", recipe={"name": "x", "filters": []}),
+    ),
     "a manifest that is too deep": ("manifest.json", lambda: {"manifest.json": b"[" * DEEP}),
 }
 TAKEN: dict[str, tuple[str, Callable[[], Files]]] = {
@@ -150,6 +154,10 @@ TAKEN: dict[str, tuple[str, Callable[[], Files]]] = {
     "a record without settings": (
         "edgelm.json",
         edited(fuzz_artifacts.finetuned, "edgelm.json", config=None),
+    ),
+    "a finetuning without settings": (
+        "edgelm.json",
+        lambda: {"edgelm.json": b'{"digest": "0", "command": "finetune"}'},
     ),
     "a record with a task that is none": (
         "edgelm.json",
