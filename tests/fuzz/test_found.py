@@ -97,6 +97,10 @@ REFUSED: dict[str, tuple[str, Callable[[], Files]]] = {
         "patterns of tokenizers",
         lambda: fuzz_models.cut_by("(a+)+$"),
     ),
+    "a schema with what is no number": (
+        "grammar",
+        lambda: {"kind": b"json_schema", "text": b'{"const": NaN}'},
+    ),
     "n-grams of a billion characters": (
         "linear model",
         edited(sound.linear, "config.json", ngrams=[2, 10**9]),

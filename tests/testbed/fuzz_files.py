@@ -93,7 +93,7 @@ def decoder_dir() -> Path:
         layers=1,
         heads=1,
         kv_heads=1,
-        context=64,
+        context=256,
     )
     model = Decoder(config)
     model.init_weights(torch.Generator().manual_seed(0))
