@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from filelock import FileLock, Timeout
 
 from edgelm import __version__
 from edgelm.errors import BadInput, EdgelmError, Unfit
+from edgelm.files import read_json
+from edgelm.shape import fits
 
 PROVENANCE = "edgelm.json"
 DIGEST, DONE = ".digest", ".done"
@@ -49,6 +51,35 @@ RECORDED_PACKAGES = (
     "llama-cpp-python", "xllamacpp", "onnxruntime-genai", "onnx-ir", "scikit-learn", "scipy",
     "sklearn-crfsuite", "safetensors", "peft",
 )  # fmt: skip
+
+
+class Named(TypedDict):
+    name: str
+    measurement_only: NotRequired[bool]
+
+
+class Config(TypedDict, total=False):
+    tasks: list[Named]
+    inherited: list[str]
+    method: str
+    prompts: str
+    languages: list[str] | dict[str, list[str]] | None
+
+
+class Results(TypedDict, total=False):
+    validation_bits_per_byte: dict[str, float | None]
+
+
+class Provenance(TypedDict):
+    """What others rely on of an `edgelm.json`."""
+
+    digest: str
+    command: NotRequired[str]
+    config: NotRequired[Config]
+    inputs: NotRequired[dict[str, str]]
+    outputs: NotRequired[dict[str, int]]
+    versions: NotRequired[dict[str, str | None]]
+    results: NotRequired[Results]
 
 
 def digest_of(value: Any) -> str:
@@ -96,10 +127,10 @@ def write_text(path: Path, text: str) -> None:
 def read_provenance(directory: Path) -> dict[str, Any] | None:
     """The `edgelm.json` of a finished artifact, or None where there is none or it is damaged."""
     try:
-        value = json.loads((directory / PROVENANCE).read_text(encoding="utf-8"))
+        value = read_json(directory / PROVENANCE)
     except (OSError, ValueError):
         return None
-    return value if isinstance(value, dict) and "digest" in value else None
+    return value if fits(value, Provenance) else None
 
 
 def build(

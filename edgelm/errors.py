@@ -9,12 +9,17 @@ from pathlib import Path
 
 LIKE = 0.6
 """Share of two names that has to be the same for one to be meant by the other."""
+LONGEST = 1000
+"""Characters of a part of a message; a file may name a thing by a million."""
 
 
 class EdgelmError(Exception):
-    """Something failed that a user can act on. Exit code 1."""
+    """Something failed that a user can act on. Exit code 1. Whatever a file said, its message is one line."""
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(shown(message))
 
 
 class BadInput(EdgelmError):
@@ -31,6 +36,7 @@ class BadInput(EdgelmError):
         remedy: str = "",
     ):
         where = "" if file is None else f"{file}: " if line is None else f"{file}, line {line}: "
+        problem, remedy = shortened(problem), shortened(remedy)
         parts = [f"{where}{problem}".rstrip(".")] + ([remedy.rstrip(".")] if remedy else [])
         super().__init__(
             ". ".join(part[:1].upper() + part[1:] if i else part for i, part in enumerate(parts)) + "."
@@ -46,8 +52,27 @@ class MissingExtra(EdgelmError):
     """A package that only one of the extras brings is not installed. Exit code 1."""
 
 
+def shown(text: str) -> str:
+    """A text on one line: blanks of all kinds as such, what a terminal would obey or cannot write escaped."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(one: str) -> str:
+    if one.isprintable():
+        return one
+    return " " if one.isspace() else one.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str) -> str:
+    """A text of at most `LONGEST` characters, without its middle where it is longer."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that another is most like, whatever its capitals; empty where none is like it."""
+    if len(name) > LONGEST:  # to compare takes their lengths' product
+        return ""
     lower = {one.lower(): one for one in known}
     return next((lower[one] for one in difflib.get_close_matches(name.lower(), lower, 1, LIKE)), "")
 

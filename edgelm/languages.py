@@ -17,7 +17,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from edgelm import resources
 from edgelm.errors import BadInput
@@ -181,7 +180,7 @@ def _check_names(languages: Iterable[Language], files: Mapping[str, Path]) -> No
 
 
 def _read_language(file: Path) -> Language:
-    record = _read_yaml(file)
+    record = resources.read_yaml(file)
     keys = [field.name for field in fields(Language)]
     if not isinstance(record, dict):
         raise BadInput(
@@ -206,23 +205,6 @@ def _read_language(file: Path) -> Language:
     language = Language(**record, aliases=tuple(aliases))
     _check_values(language, file)
     return language
-
-
-def _read_yaml(file: Path) -> Any:
-    import yaml  # here, not above: it is most of the time that importing this module would take
-
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise BadInput("not UTF-8", file=file, remedy="save the file as UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        line = None if error.problem_mark is None else error.problem_mark.line + 1
-        raise BadInput(
-            f"not YAML: {error.problem}", file=file, line=line, remedy="correct that line"
-        ) from None
-    except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise BadInput(f"not YAML: {problem}", file=file, remedy="correct the file") from None
 
 
 def _check_values(language: Language, file: Path) -> None:

@@ -81,7 +81,7 @@ def find_models(paths: Iterable[Path]) -> dict[str, Found]:
             except EdgelmError as error:  # which names the command that installs it
                 missing[backend] = f"{found[path]} and its kind are left out: {error}"
     if not models:
-        raise MissingExtra("\n".join(missing.values()))
+        raise MissingExtra(" ".join(missing.values()))
     for line in missing.values():
         print(line, file=sys.stderr)
     return models

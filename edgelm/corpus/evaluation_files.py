@@ -109,8 +109,8 @@ def _rows(data: bytes) -> Any:
     parquet = require("pyarrow.parquet", "corpus")
     try:
         return parquet.read_table(arrow.BufferReader(data)).to_pylist()
-    except arrow.ArrowException as error:
-        raise OSError(0, f"no Parquet file: {str(error).splitlines()[0]}") from None
+    except (arrow.ArrowException, LookupError) as error:  # the latter of a time zone that is not known
+        raise OSError(0, f"no Parquet file: {error}") from None
 
 
 def _records(text: str, path: Path) -> Iterator[Any]:

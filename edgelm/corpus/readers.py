@@ -198,7 +198,11 @@ def _read_parquet(path: Path, text_field: str) -> Iterator[Document | BadRecord]
                     file=path,
                     remedy="name the column that holds the text with --text-field",
                 )
-            wanted = list(dict.fromkeys([text_field, *(name for name in FIELDS if name in names)]))
+            if names.count(text_field) > 1:
+                raise BadInput(
+                    f"has several columns '{text_field}'", file=path, remedy="give each a name of its own"
+                )
+            wanted = list(dict.fromkeys([text_field, *(name for name in FIELDS if names.count(name) == 1)]))
             for group in range(file.num_row_groups):
                 about = file.metadata.row_group(group)
                 rows = min(ROWS, max(1, BATCH * about.num_rows // max(1, about.total_byte_size)))
@@ -229,7 +233,7 @@ def _rows(batch: Any, text_field: str) -> Iterator[dict[str, Any] | BadRecord]:
         try:
             yield from batch.to_pylist()
             return
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, LookupError):
             pass
     for number in range(len(batch)):
         try:
@@ -241,7 +245,7 @@ def _rows(batch: Any, text_field: str) -> Iterator[dict[str, Any] | BadRecord]:
             yield batch.slice(number, 1).to_pylist()[0]
         except UnicodeDecodeError:
             yield BadRecord("not UTF-8", 0, "", "save the text as UTF-8")
-        except (ValueError, OverflowError, AttributeError):
+        except (ValueError, OverflowError, AttributeError, LookupError):  # such as of a time zone
             yield BadRecord("a value that cannot be read", 0, "", "write the row again")
 
 

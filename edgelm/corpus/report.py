@@ -1,17 +1,17 @@
 """What a corpus build leaves for people: `manifest.json`, a dataset card and `report.html`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edgelm import artifacts
 from edgelm.corpus.card import card
+from edgelm.corpus.manifest import Manifest
 from edgelm.corpus.page import page
 from edgelm.corpus.recipe import Recipe
 from edgelm.errors import BadInput
+from edgelm.files import read_json
 from edgelm.languages import Language
-
-NEEDED = {"recipe", "sources", "terms", "thresholds", "mix", "contamination"}  # an older edgelm wrote fewer
+from edgelm.shape import fits
 
 
 def read_manifest(corpus: Path) -> dict[str, Any]:
@@ -21,16 +21,17 @@ def read_manifest(corpus: Path) -> dict[str, Any]:
         BadInput: `corpus` is no corpus directory.
     """
     try:
-        manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
-        if not isinstance(manifest["languages"], dict) or not manifest.keys() >= NEEDED:
-            raise ValueError
-        return manifest
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BadInput(
-            "is not a corpus (its manifest.json is missing or damaged)",
-            file=corpus,
-            remedy="make one with: edgelm corpus build SOURCE -o DIR",
-        ) from None
+        manifest = read_json(corpus / "manifest.json")
+        if fits(manifest, Manifest):  # an older edgelm wrote less
+            found: dict[str, Any] = manifest
+            return found
+    except (OSError, ValueError):
+        pass
+    raise BadInput(
+        "is not a corpus (its manifest.json is missing or damaged)",
+        file=corpus,
+        remedy="make one with: edgelm corpus build SOURCE -o DIR",
+    )
 
 
 def write(corpus: Path, manifest: dict[str, Any], recipe: Recipe, languages: dict[str, Language]) -> None:

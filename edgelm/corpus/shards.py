@@ -33,8 +33,9 @@ def read_texts(corpus: Path, language: str, split: str) -> Iterator[str]:
     for shard in sorted((corpus / "data" / language).glob(f"{split}-*.parquet")):
         try:
             for batch in parquet.ParquetFile(shard).iter_batches(columns=["text"]):
-                yield from batch["text"].to_pylist()
-        except (arrow.ArrowException, OSError) as error:
-            raise BadInput(
-                f"cannot be read ({str(error).splitlines()[0]})", file=shard, remedy="build the corpus again"
-            ) from None
+                texts = batch.column("text")
+                if texts.null_count or not arrow.types.is_string(texts.type):
+                    raise ValueError("its texts are none")
+                yield from texts.to_pylist()
+        except (arrow.ArrowException, OSError, ValueError, LookupError) as error:
+            raise BadInput(f"cannot be read ({error})", file=shard, remedy="build the corpus again") from None

@@ -175,9 +175,16 @@ def open_table(corpus: Path, manifest: dict[str, Any]) -> Table:
 def recipe_of(manifest: dict[str, Any], corpus: Path) -> Recipe:
     """The recipe that a corpus was built after, without places of its sources."""
     value = dict(manifest["recipe"])
-    value["split"] = {name: value.pop(name) for name in ("validation", "test")}
-    value["sources"] = [{**one, "path": None if one["hub"] else corpus} for one in value["sources"]]
-    evaluation = tuple(Path(name) for name in value.pop("evaluation", ()))  # names only, and not read again
+    try:
+        value["split"] = {name: value.pop(name) for name in ("validation", "test")}
+        value["sources"] = [{**one, "path": None if one["hub"] else corpus} for one in value["sources"]]
+        evaluation = tuple(Path(name) for name in value.pop("evaluation", ()))  # names, and not read again
+    except (LookupError, TypeError) as error:
+        raise BadInput(
+            f"has a recipe that is damaged ({error!r})",
+            file=corpus / "manifest.json",
+            remedy="build the corpus again",
+        ) from None
     return replace(parse_recipe(corpus / "manifest.json", value), evaluation=evaluation)
 
 

@@ -81,7 +81,7 @@ def finetuning(model: Path) -> dict[str, Any]:
             sources = [one if one.is_dir() else folder.parent / one.name for one in named]  # moved together
             found = next((read_provenance(one) for one in sources if one.is_dir()), None)
         if found:
-            config: dict[str, Any] = found["config"] if found.get("command") == "finetune" else {}
+            config: dict[str, Any] = found.get("config", {}) if found.get("command") == "finetune" else {}
             return config
     return {}
 

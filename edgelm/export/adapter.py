@@ -6,13 +6,12 @@ into the base, where nothing had trained them. Adapters trained with `--shared-b
 share any export of their base.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from edgelm.export.export import export
 from edgelm.export.gguf import finish, rotary_rows, tensor_name, write_gguf
 from edgelm.export.verify import get_bound, verify
 from edgelm.extras import require
+from edgelm.files import read_json
 from edgelm.finetune.lora import ADAPTER, NAMED
 from edgelm.model.card import training_summary
 from edgelm.model.config import ModelConfig
@@ -34,6 +34,7 @@ from edgelm.progress import Progress
 from edgelm.runtime.adapter import WEIGHTS
 from edgelm.runtime.llama_c import llama_cpp
 from edgelm.runtime.torch import TorchModel
+from edgelm.shape import fits
 from edgelm.tokenizer.text import TextTokenizer
 
 FAMILY = "lora:"
@@ -41,6 +42,21 @@ BASE, FIGURES = "base", "verification.json"
 ROWS = "model.embed_tokens.token_adapter.trainable_tokens_delta"
 UNLIKE_PLAIN_LORA = ("use_dora", "fan_in_fan_out", "lora_bias", "modules_to_save", "layer_replication")
 """Settings of peft's that change what an adapter computes."""
+
+
+SLOW, QUANTIFIER, MOST_QUANTIFIERS = re.compile(r"\)[*+{]"), re.compile(r"[*+{]"), 3
+"""Of a regular expression: what takes exponential time, and of what takes polynomial time the most."""
+
+
+class PeftConfig(TypedDict):
+    """Of peft's `adapter_config.json`, what is read here."""
+
+    peft_type: str
+    lora_alpha: float
+    base_model_name_or_path: str
+    bias: NotRequired[str]
+    alpha_pattern: NotRequired[dict[str, float] | None]
+    trainable_token_indices: NotRequired[list[int] | dict[str, list[int]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,9 @@ def read_adapter(directory: Path) -> Adapter:
     place = directory / ADAPTER if (directory / ADAPTER).is_dir() else directory
     path = place / "adapter_config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
+        if not fits(config, PeftConfig) or not config["lora_alpha"]:
+            raise ValueError("a setting is missing or of the wrong kind")
         weights = load_file(place / "adapter_model.safetensors")
         kind, alpha = config["peft_type"], float(config["lora_alpha"])
         base = Path(config["base_model_name_or_path"])
@@ -104,7 +122,7 @@ def read_adapter(directory: Path) -> Adapter:
             part = name.removesuffix(".lora_A.weight")
             a = value.astype(np.float32)
             b = weights.get(full.replace("lora_A", "lora_B"))
-            if b is None or b.ndim != 2 or a.ndim != 2 or b.shape[1] != len(a):
+            if b is None or b.ndim != 2 or a.ndim != 2 or b.shape[1] != len(a) or not len(a):
                 raise BadInput(f"{part} has no two matrices that fit", file=place, remedy="copy it again")
             strength = _scaling(config, part, len(a)) * len(a) / alpha  # 1, where all layers are alike
             matrices[f"{part}.weight"] = a, b.astype(np.float32) * np.float32(strength)
@@ -258,8 +276,13 @@ def _put_rows(decoder: Decoder, adapter: Adapter) -> None:
 def _scaling(config: dict[str, Any], part: str, rank: int) -> float:
     """What B @ A is multiplied by in one layer, as peft has it."""
     patterns = config.get("alpha_pattern") or {}
-    found = (alpha for key, alpha in patterns.items() if re.match(rf"(.*\.)?({key})$", part))
-    alpha = float(next(found, config["lora_alpha"]))
+    if any(SLOW.search(key) or len(QUANTIFIER.findall(key)) > MOST_QUANTIFIERS for key in patterns):
+        raise BadInput("its alpha_pattern could take for ever", remedy="write the layers' names in it")
+    try:
+        found = (alpha for key, alpha in patterns.items() if re.match(rf"(.*\.)?({key})$", part))
+        alpha = float(next(found, config["lora_alpha"]))
+    except re.error as error:
+        raise BadInput(f"its alpha_pattern is wrong ({error})", remedy="copy the adapter again") from None
     return alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
 
 

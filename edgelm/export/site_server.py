@@ -98,7 +98,10 @@ class Handler(BaseHTTPRequestHandler):
                 HTTPStatus.FORBIDDEN, f"The names here are {', '.join(sorted(self.server.hosts))}"
             )
             return
-        file = self.server.files.get(unquote(urlsplit(self.path).path))
+        try:
+            file = self.server.files.get(unquote(urlsplit(self.path).path))
+        except ValueError:  # an address that is none, as http://[
+            file = None
         if file is None or not file.is_file():
             self.send_error(HTTPStatus.NOT_FOUND)
             return

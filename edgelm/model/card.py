@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edgelm.artifacts import read_provenance
+from edgelm.files import read_text
 from edgelm.languages import load_languages
 from edgelm.model.config import ModelConfig
+from edgelm.resources import parse_yaml
 
 if TYPE_CHECKING:
     from edgelm.tasks.task import Task
@@ -61,8 +63,8 @@ def card(name: str, metadata: Mapping[str, str | Sequence[str]], lines: Sequence
 def read_card(directory: Path) -> tuple[str, dict[str, Any]]:
     """The title and the metadata of a model's card; nothing where it has none, or none that can be read."""
     try:
-        _, front, text = (directory / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-        metadata = yaml.safe_load(front)
+        _, front, text = read_text(directory / "README.md").split("---\n", 2)
+        metadata = parse_yaml(front)
     except (OSError, ValueError, yaml.YAMLError):
         return "", {}
     titles = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]

@@ -43,6 +43,11 @@ class LongRope:
     high_freq_factor: float
     original_max_position_embeddings: float
 
+    def __post_init__(self) -> None:
+        low, high = self.low_freq_factor, self.high_freq_factor
+        if not all(0 < getattr(self, name) < math.inf for name in LONG_ROPE) or low >= high:
+            raise ValueError(f"rope_scaling {self}")
+
     def divisors(self, head_dim: int, theta: float) -> list[float]:
         """What the frequency of each pair of values is divided by: 1 of quick ones, `factor` of slow."""
         found = []
@@ -108,6 +113,8 @@ class ModelConfig:
             )
         if self.head_dim < 2 or self.head_dim % 2:
             raise ValueError(f"head_dim {self.head_dim} is odd")
+        if not (0 < self.rope_theta < math.inf and 0 < self.rms_norm_eps < math.inf):
+            raise ValueError(f"rope_theta {self.rope_theta}, rms_norm_eps {self.rms_norm_eps}")
 
     @property
     def head_dim(self) -> int:

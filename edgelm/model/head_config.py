@@ -77,7 +77,7 @@ def read_head(directory: Path) -> HeadConfig | None:
     value = _read(path)
     kinds = {architecture: kind for kind, architecture in ARCHITECTURES.items()}
     names = value.get("architectures")
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in kinds:
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in list(kinds):
         return None
     try:
         labels = tuple(str(value["id2label"][str(number)]) for number in range(len(value["id2label"])))

@@ -39,6 +39,7 @@ MODEL_TYPE = "edgelm-linear"
 VERSION = 1
 BATCH_CHARACTERS = 1 << 17
 SHORTEST_WORD = 3  # with the spaces around it; no longer n-gram may be the shortest one
+LONGEST_NGRAM = 62  # an alphabet of one character then fills an integer
 FILLER = -1  # a code point that no text has
 
 
@@ -197,10 +198,10 @@ class _Index:
 
 def check_ngrams(ngrams: tuple[int, int]) -> None:
     """Raise `BadInput` unless shortest and longest n-gram are in order and no word is shorter than both."""
-    if not 1 <= ngrams[0] <= ngrams[1] or ngrams[0] > SHORTEST_WORD:
+    if not 1 <= ngrams[0] <= ngrams[1] <= LONGEST_NGRAM or ngrams[0] > SHORTEST_WORD:
         raise BadInput(
             f"n-grams of {ngrams[0]} to {ngrams[1]} characters",
-            remedy=f"begin with 1 to {SHORTEST_WORD}, and end with no less",
+            remedy=f"begin with 1 to {SHORTEST_WORD}, and end with no less and at most {LONGEST_NGRAM}",
         )
 
 

@@ -164,7 +164,7 @@ def reading(directory: Path, kind: str) -> Iterator[None]:
         if error.file is not None:
             raise
         raise BadInput(str(error), file=directory) from None
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise BadInput(
             f"is not {kind}'s ({error!r})", file=directory / "config.json", remedy="copy the model again"
         ) from None

@@ -128,10 +128,13 @@ def _read(grammar: Grammar) -> tuple[str, str]:
     """As llguidance takes it, and why it cannot, found out in a process of its own: nothing else ends what
     takes too long."""
     matcher = require("llguidance", "grammar").LLMatcher
-    if grammar.kind == "json_schema":
-        compiled = matcher.grammar_from_json_schema(_schema(grammar.text), overrides=COMPACT)
-    else:
-        compiled = getattr(matcher, f"grammar_from_{grammar.kind}")(grammar.text)
+    try:
+        if grammar.kind == "json_schema":
+            compiled = matcher.grammar_from_json_schema(_schema(grammar.text), overrides=COMPACT)
+        else:
+            compiled = getattr(matcher, f"grammar_from_{grammar.kind}")(grammar.text)
+    except ValueError as error:  # such as NaN, which only Python takes for JSON
+        return "", str(error)
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", CHECK],  # -P: no module of the folder one happens to be in

@@ -72,7 +72,11 @@ def _checked(graph: Path, place: str, size: int) -> Path:
             remedy="do not use this model",
         )
     path = graph.parent / place
-    if not path.is_file() or path.stat().st_size < size:
+    try:
+        whole = path.is_file() and path.stat().st_size >= size
+    except OSError:  # such as a name that is too long
+        whole = False
+    if not whole:
         raise BadInput(
             f"is missing or shorter than {graph.name} says ({size:,} bytes)", file=path, remedy=AGAIN
         )

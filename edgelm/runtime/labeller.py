@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgelm.errors import BadInput
 from edgelm.model.crf import CrfTagger, load_crf
 from edgelm.model.head_config import HeadConfig
 from edgelm.model.labelling import decode, encode, parts
@@ -71,10 +72,10 @@ class LogitModel(LabelModel):
         """Of the labels, float32 [1 or words, labels] of each example."""
 
     def decide(self, examples: Sequence[Any]) -> list[tuple[list[str], np.ndarray]]:
-        return [
-            (decode(one, self.head) if len(one) else [], np.exp(log_softmax(one)))
-            for one in self.label_logits(examples)
-        ]
+        found = self.label_logits(examples)
+        if not all(np.isfinite(one).all() for one in found):
+            raise BadInput("the model's weights are damaged", remedy="copy or export the model again")
+        return [(decode(one, self.head) if len(one) else [], np.exp(log_softmax(one))) for one in found]
 
     def label_together(self, examples: Sequence[Any]) -> list[list[str]]:
         return [labels for labels, _ in self.decide(examples)]

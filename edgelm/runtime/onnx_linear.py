@@ -22,11 +22,16 @@ class OnnxLinear(TextClassifier):
 
     backend = "onnx"
 
-    def __init__(self, engine: onnxruntime.InferenceSession, labels: tuple[str, ...], method: str, name: str):
+    def __init__(
+        self,
+        engine: onnxruntime.InferenceSession,
+        labels: tuple[str, ...],
+        method: str,
+        name: str,
+        batch: int,
+    ):
         super().__init__(labels, method)
-        self.engine, self.name = engine, name
-        features = engine.get_modelmeta().custom_metadata_map.get("features", "1")
-        self.batch = max(1, BATCH_VALUES // max(1, int(features)))
+        self.engine, self.name, self.batch = engine, name, batch
 
     @classmethod
     def open(cls, directory: Path, threads: int | None = None) -> "OnnxLinear":
@@ -39,14 +44,19 @@ class OnnxLinear(TextClassifier):
         with reading(directory, "a linear classifier"):
             labels, method = strings(config["labels"]), str(config["method"])
         engine, _ = open_graph(directory / "model.onnx", threads, lambda engine: run_graph(engine, [" a "]))
-        known = json.loads(engine.get_modelmeta().custom_metadata_map.get("labels", "[]"))
-        if tuple(known) != labels:
+        try:
+            said = engine.get_modelmeta().custom_metadata_map
+            known, features = json.loads(said.get("labels", "[]")), max(1, int(said.get("features", "1")))
+        except (ValueError, RecursionError):
+            known, features = [], 1
+        if known != list(labels):
             raise BadInput(
                 "has other labels than config.json",
                 file=directory / "model.onnx",
                 remedy="export the model again",
             )
-        return cls(engine, labels, method, f"linear, ONNX {directory.name}")
+        batch = max(1, BATCH_VALUES // features)
+        return cls(engine, labels, method, f"linear, ONNX {directory.name}", batch)
 
     def decision(self, texts: Sequence[str]) -> np.ndarray:
         found = np.zeros((len(texts), len(self.head.labels)), dtype=np.float32)

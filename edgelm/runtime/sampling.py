@@ -131,10 +131,17 @@ class Sampler:
 
 
 def sample(logits: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties: lower id."""
+    """One token from logits [vocab_size] by nucleus sampling (Holtzman et al., 2019); ties: lower id.
+
+    Raises:
+        BadInput: they are no numbers.
+    """
+    best = int(logits.argmax())
+    if not np.isfinite(logits[best]):  # one that is no number counts as the largest
+        raise BadInput("the model's weights are damaged", remedy="copy or export the model again")
     if temperature == 0:
-        return int(logits.argmax())
-    above = logits.astype(np.float64) - logits.max()
+        return best
+    above = logits.astype(np.float64) - logits[best]
     probability = np.exp(above / max(temperature, 1e-6))  # colder is greedy, and would overflow
     probability /= probability.sum()
     order = likeliest(probability, NUCLEUS)

@@ -207,8 +207,9 @@ async def _refused(http: Http, error: Exception) -> Response:
 
 async def _no_route(http: Http, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    hint = " The interface begins at /v1." if not http.url.path.startswith("/v1/") else ""
-    message = f"{http.method} {http.url.path}: {error.detail.lower()}.{hint}"
+    path = http.scope["path"]  # not `http.url`, which wants a query in UTF-8
+    hint = " The interface begins at /v1." if not path.startswith("/v1/") else ""
+    message = f"{http.method} {path}: {error.detail.lower()}.{hint}"
     return JSONResponse(Refused(error.status_code, message).body, error.status_code, error.headers)
 
 

@@ -204,7 +204,7 @@ class Worker:
                 job.error = Refused(400, str(error))
             except MissingExtra as error:
                 job.error = Refused(501, str(error))
-            except Exception as error:  # the server must outlive any request
+            except BaseException as error:  # the server must outlive any request, and a panic of Rust too
                 traceback.print_exc(file=sys.stderr)
                 what = "out of memory." if out_of_memory(error) else "the model failed; see the server's log."
                 job.error = Refused(500, what)

@@ -5,9 +5,10 @@ It asks and answers as the task did when the model learnt it, whatever its YAML 
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from edgelm.errors import BadInput
+from edgelm.shape import fits
 from edgelm.tasks.task import Task, families
 
 
@@ -26,6 +27,9 @@ def from_config(config: dict[str, Any]) -> Task[Any]:
         )
     known = {one.name for one in fields(family)} - {"place", "folder"}
     given = {name: _tuples(name, value) for name, value in config.items() if name in known}
+    kinds = get_type_hints(family)
+    if wrong := [name for name, value in given.items() if not fits(value, kinds[name])]:
+        raise BadInput(f"a task whose '{wrong[0]}' is damaged", remedy="finetune the model again")
     try:
         return family(place=Path(), folder="", **given)
     except TypeError as error:  # which names what is missing
@@ -36,6 +40,6 @@ def _tuples(name: str, value: Any) -> Any:
     """JSON's lists as the tuples that they were; those of `fields` were lists."""
     if isinstance(value, list):
         return tuple(tuple(one) if isinstance(one, list) else one for one in value)
-    if name == "without":
-        return {code: tuple(splits) for code, splits in value.items()}
+    if name == "without" and isinstance(value, dict):
+        return {code: _tuples("", splits) for code, splits in value.items()}
     return value

@@ -1,5 +1,7 @@
 """`tokenizer.json` files, which may come from anywhere."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -18,13 +20,21 @@ def read_tokenizer(path: Path) -> Tokenizer:
         ValueError: it is damaged.
     """
     text = read_text(path)
-    try:
+    with panics():
         found = Tokenizer.from_str(text)
         largest = max(found.get_vocab().values(), default=0)
-    except BaseException as error:  # a bare Exception, or a panic of Rust, which is none
-        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
-            raise
-        raise ValueError(str(error)) from None
     if largest >= found.get_vocab_size() + SPARE:
         raise ValueError(f"a token has the id {largest}")
     return found
+
+
+@contextmanager
+def panics() -> Iterator[None]:
+    """Raise `ValueError` for what `tokenizers` does not bear: it raises a bare Exception, or a panic of Rust,
+    which is none and would pass every `except Exception`."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError, GeneratorExit)):
+            raise
+        raise ValueError(str(error)) from None

@@ -1,14 +1,15 @@
 """One tokenizer as every stage and runtime uses it: text never becomes a special token by accident."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from edgelm.errors import BadInput
 from edgelm.files import read_json, read_text
-from edgelm.tokenizer.read import read_tokenizer
+from edgelm.tokenizer.read import panics, read_tokenizer
 from edgelm.tokenizer.special import BOS, CHAT_TEMPLATE, EOS, NAMED, PAD, ChatIds, language_tag
 
 OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
@@ -98,7 +99,8 @@ class TextTokenizer(ChatIds):
         pad = self._named(said, "pad")
         self.pad = eos if pad is None else pad
         self.template = _template(directory, said.get("chat_template"))
-        framed = self.tokenizer.encode("a")
+        with panics():
+            framed = self.tokenizer.encode("a")
         marks = zip(framed.ids, framed.special_tokens_mask, strict=True)
         first = [number for number, _ in takewhile(lambda one: one[1], marks)]
         self.name_tokens(self.special.get, self.encode, first[0] if first else None, eos, self.template)
@@ -122,11 +124,13 @@ class TextTokenizer(ChatIds):
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text, no special token added or recognised."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        with _cutting():
+            return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of many texts, on all cores."""
-        return [one.ids for one in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        with _cutting():
+            return [one.ids for one in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; special tokens are left out, bytes that are no UTF-8 become U+FFFD."""
@@ -154,6 +158,19 @@ class TextTokenizer(ChatIds):
     def chat(self, text: str) -> list[int]:
         """One user message, up to where the assistant answers."""
         return self.message(self.encode(text))
+
+
+@contextmanager
+def _cutting() -> Iterator[None]:
+    """A pattern that tokenizers cut text by may take too long for a text, and then ends in a panic."""
+    try:
+        with panics():
+            yield
+    except ValueError as error:
+        raise BadInput(
+            f"the tokenizer cannot cut this text ({error})",
+            remedy="shorten it, or train or copy the model again",
+        ) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_a_wrong_key_is_named(tmp_path, changes, key, problem):
     [
         ("name: mine\nsources: [\n", 3, "not YAML"),
         ("- a\n", None, "is not a recipe"),
-        ("\xff", None, "cannot be read"),
+        ("\xff", None, "not UTF-8"),
     ],
 )
 def test_a_file_that_is_no_recipe(tmp_path, text, line, problem):

@@ -200,6 +200,16 @@ def test_a_page_without_text_or_too_long_is_a_bad_record_and_stops_nothing(tmp_p
     assert [one.line for one in found] == [1, 2, 3, 4]
 
 
+def test_a_page_of_tags_is_a_bad_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(web, "TAG_LIMIT", 1000)
+    path = tmp_path / "a.html"
+    for tags, kind in ((999, Document), (1001, BadRecord)):
+        path.write_text("<p>Namhlanje ekuseni ngivuke ngaphambi kokuphuma kwelanga." + "<br>" * (tags - 1))
+        (one,) = read_records(path)
+        assert isinstance(one, kind)
+    assert one.reason == "more than 1,000 tags"
+
+
 def test_a_parser_that_fails_spoils_one_page(tmp_path, monkeypatch):
     def fail(*args: object, **options: object) -> None:
         raise AssertionError("inside the library")
