@@ -33,7 +33,10 @@ from edgelm.shape import fits
 PROVENANCE = "edgelm.json"
 DIGEST, DONE = ".digest", ".done"
 """In a partial directory: of what it is, and its results once all but the cleaning is done."""
+PART = ".{}.part"
+"""Name of a file while it is being written."""
 BUSY = "{}: another edgelm process is building it. Wait for it to end."
+HALF = "Nothing was left half-written; run the same command again once this is mended."
 CLOCKED = {
     PROVENANCE,
     "speed.jsonl",
@@ -43,6 +46,7 @@ CLOCKED = {
     "finishing.json",
     "target.json",
     "bench.json",
+    "auto.json",
 }
 """Files and folders that say when and how fast: two equal runs differ in them."""
 CONTINUE = "Run the same command again to continue."
@@ -90,23 +94,24 @@ def digest_of(value: Any) -> str:
 def digest_path(path: Path) -> str:
     """SHA-256 of a file, or of the names and bytes in a directory (hidden files and `CLOCKED` left out)."""
     if path.is_dir():
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        )
-        return digest_of(
-            [
-                [file.relative_to(path).as_posix(), digest_path(file)]
-                for file in files
-                if CLOCKED.isdisjoint(file.relative_to(path).parts)
-            ]
-        )
+        return digest_of([[file.relative_to(path).as_posix(), digest_path(file)] for file in _files(path)])
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", file=path, remedy="check the path") from None
+
+
+def _files(path: Path) -> list[Path]:
+    """Those that count for the digest of a file or directory."""
+    if not path.is_dir():
+        return [path]
+    found = [(file, file.relative_to(path).parts) for file in sorted(path.rglob("*")) if file.is_file()]
+    return [
+        file
+        for file, parts in found
+        if CLOCKED.isdisjoint(parts) and not any(part.startswith(".") for part in parts)
+    ]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -115,10 +120,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; the bytes are on disk before the name is."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
+    """Write UTF-8 text as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically; the bytes are on disk before the name is."""
+    part = path.with_name(PART.format(path.name))
+    with part.open("wb") as stream:
+        stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(path)
@@ -172,6 +182,7 @@ def build(
     for path in inputs:
         if not path.exists():
             raise BadInput("no such file or folder", file=path, remedy="check the path")
+    stamps = _stamps(inputs)
     input_digests = {os.path.abspath(path): digest_path(path) for path in inputs}
     # in order, not sorted: two files that swap their contents are other inputs
     digest = digest_of({"command": command, "config": config, "inputs": list(input_digests.values())})
@@ -208,7 +219,8 @@ def build(
             done = partial / DONE
             if not done.exists():
                 try:
-                    write_json(done, work(partial) or {})
+                    made = _unless_changed(lambda: work(partial) or {}, inputs, stamps)
+                    write_json(done, made)
                 except (BadInput, Unfit):
                     shutil.rmtree(partial, ignore_errors=True)  # other inputs cannot use it
                     if _earlier(partial).exists():
@@ -216,17 +228,19 @@ def build(
                     raise
             results = json.loads(done.read_text(encoding="utf-8"))
             clean(partial)
+            files = {
+                file.relative_to(partial).as_posix(): file
+                for file in sorted(partial.rglob("*"))
+                if file.is_file() and file.name not in (DIGEST, DONE, PART.format(PROVENANCE))
+            }
             provenance = {
                 "command": command,
                 "arguments": sys.argv[1:],
                 "config": config,
                 "digest": digest,
                 "inputs": input_digests,
-                "outputs": {
-                    file.relative_to(partial).as_posix(): file.stat().st_size
-                    for file in sorted(partial.rglob("*"))
-                    if file.is_file() and file.name not in (DIGEST, DONE)
-                },
+                "outputs": {name: file.stat().st_size for name, file in files.items()},
+                "sha256": {name: digest_path(file) for name, file in files.items()},
                 "versions": _versions(),
                 "seed": config.get("seed"),
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -255,12 +269,11 @@ def build(
     except Timeout:
         raise EdgelmError(BUSY.format(output)) from None
     except OSError as error:
+        if isinstance(error, shutil.Error):  # of a copied folder: source, copy and why, for each file
+            raise EdgelmError(f"{error.args[0][0][-1]}. {HALF}") from error
         if error.filename is None and error.errno is None:
             raise
-        raise EdgelmError(
-            f"{error.filename or output}: {error.strerror or error}. "
-            "Nothing was left half-written; run the same command again once this is mended."
-        ) from error
+        raise EdgelmError(f"{error.filename or output}: {error.strerror or error}. {HALF}") from error
     return provenance, True
 
 
@@ -319,11 +332,47 @@ def _check_replaceable(output: Path, command: str, inputs: Iterable[Path]) -> No
 
 
 def intact(directory: Path, provenance: dict[str, Any]) -> bool:
-    """Whether every file the stage wrote is still there with its size."""
+    """Whether every file the stage wrote is still there with its bytes."""
     return all(
         (directory / name).is_file() and (directory / name).stat().st_size == size
         for name, size in provenance.get("outputs", {}).items()
+    ) and all(
+        digest_path(directory / name) == digest for name, digest in provenance.get("sha256", {}).items()
     )
+
+
+def _stamps(inputs: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
+    """What a file's entry says of its contents: another, or a change of this one, has others."""
+    found: dict[Path, tuple[int, ...]] = {}
+    for file in (file for path in inputs for file in _files(path)):
+        with suppress(OSError):
+            about = file.stat()
+            found[file] = (about.st_size, about.st_mtime_ns, about.st_ino)
+    return found
+
+
+def _unless_changed(
+    work: Callable[[], dict[str, Any]], inputs: Iterable[Path], before: dict[Path, tuple[int, ...]]
+) -> dict[str, Any]:
+    """What `work` makes; raises `BadInput` if the inputs are no longer those whose digests were taken."""
+
+    def check() -> None:
+        after = _stamps(inputs)
+        for file in {**before, **after}:
+            if before.get(file) != after.get(file):
+                raise BadInput(
+                    "changed while it was being read", file=file, remedy="run the same command again"
+                ) from None
+
+    try:
+        made = work()
+    except EdgelmError:
+        raise
+    except Exception:  # a file that is only half written may fail in any way
+        check()
+        raise
+    check()
+    return made
 
 
 def _open_partial(partial: Path, digest: str) -> bool:

@@ -1,6 +1,7 @@
 """Files that came from elsewhere, read so that none can hang the program or fill its memory."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,16 @@ def check_file(path: Path) -> None:
     """
     if path.stat() and not path.is_file():
         raise ValueError("no regular file")
+
+
+def allocate(path: Path) -> None:
+    """Get the room on the disk for a file that was given its size without any.
+
+    A process that writes to it through a memory map is killed by SIGBUS where there is no room.
+
+    Raises:
+        OSError: there is none.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

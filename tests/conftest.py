@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +14,18 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many faults `test_faults.py` tried, by kind."""
+    tried: Counter[str] = Counter()
+    for report in chain(*(terminalreporter.getreports(one) for one in ("passed", "failed"))):
+        for name, value in report.user_properties:
+            if name == "faults" and report.when == "call":
+                tried[value[0]] += value[1]
+    if tried:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(tried.items()))
+        terminalreporter.write_line(f"faults tried: {tried.total()} ({kinds})")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from edgelm.cli.tokenizer import app as tokenizer
 from edgelm.errors import EdgelmError, out_of_memory
 
 OUT_OF_MEMORY = "out of memory. Close other programs, or choose a smaller model or fewer things at a time."
+MEND = "Run the same command again once this is mended."
 app = typer.Typer(
     help="From raw text in any language to a small language model that answers offline.",
     no_args_is_help=True,
@@ -77,6 +78,12 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # outside of what `artifacts.build` makes
+        if error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"edgelm: {place}{error.strerror}. {MEND}", file=sys.stderr)
         sys.exit(1)
 
 

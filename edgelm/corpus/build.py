@@ -29,6 +29,7 @@ from edgelm.corpus.table import Table
 from edgelm.corpus.write import save_decisions, write_language
 from edgelm.errors import BadInput
 from edgelm.extras import require
+from edgelm.files import allocate
 from edgelm.languages import VARIABLE, get_language, load_languages
 from edgelm.machine import release_memory
 from edgelm.progress import Progress
@@ -203,6 +204,7 @@ def _cluster(table: Table, scratch: Path, recipe: Recipe, progress: Progress) ->
         if near := recipe.near_duplicates:
             path = scratch / "signatures.npy"
             found = np.lib.format.open_memmap(path, "w+", np.uint8, (len(table), near.permutations))
+            allocate(path)
             for start, packed in table.binary("minhash", near.permutations):
                 found[start : start + len(packed)] = packed
             cluster = minhash.cluster(minhash.band_columns(found, near.bands), found, keys, near.threshold)

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgelm.artifacts import write_json
 from edgelm.corpus import hyphens, lines
+from edgelm.corpus.parquet import open_writer
 from edgelm.corpus.readers import BadRecord, Document, read_records
 from edgelm.corpus.recipe import REPAIRS, Recipe, Source
 from edgelm.corpus.repair import Repairs, repair
@@ -189,7 +190,6 @@ class _Shards:
 
     def __init__(self, folder: Path, stem: str):
         self.arrow = require("pyarrow", "corpus")
-        self.parquet = require("pyarrow.parquet", "corpus")
         self.folder, self.stem = folder, stem
         self.names: list[str] = []
         self.writer: Any = None
@@ -203,7 +203,7 @@ class _Shards:
         )
         if self.writer is None:
             self.part = self.folder / f"{self.stem}-{len(self.names):03d}.{os.getpid()}.part"
-            self.writer = self.parquet.ParquetWriter(self.part, table.schema, compression="lz4")
+            self.writer = open_writer(self.part, table.schema, compression="lz4")
         self.writer.write_table(table)
         self.size += table["text"].nbytes
         if self.size >= SHARD_BYTES:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from edgelm import resources
+from edgelm import artifacts, resources
 from edgelm.corpus.characters import KINDS, LETTER, LOWER, MARK, flatten
 from edgelm.errors import BadInput
 
@@ -233,7 +233,7 @@ class Identifier:
         }
         planes = np.ascontiguousarray(self.weights.T)  # one class after the other compresses better
         data = json.dumps(header).encode() + b"\n" + gaps.astype("<u4").tobytes() + planes.tobytes()
-        path.write_bytes(lzma.compress(data, preset=9))
+        artifacts.write_bytes(path, lzma.compress(data, preset=9))
 
 
 def load(path: Path) -> Identifier:

@@ -31,6 +31,7 @@ from edgelm.corpus.characters import flatten
 from edgelm.corpus.langid import FOLD, KEY_BITS, ORDERS, Identifier, softmax
 from edgelm.corpus.langid_descent import PLAIN_FORM, count, count_classes, descend, seen_in_one_line
 from edgelm.corpus.langid_text import HELD_OUT, Labelled, checksum, crops, read_labelled, read_other, script
+from edgelm.errors import EdgelmError
 
 WORD = re.compile(r"[^\W\d_]+")
 CROPS = (12, 16, 22, 30, 45, 80, 130)  # characters, each drawn equally often
@@ -311,10 +312,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--background", action="append", default=[], type=Path, help="many more languages")
     parser.add_argument("-o", "--output", required=True, type=Path)
     options = parser.parse_args(arguments)
-    labelled = read_labelled(options.sources)
-    inside = {language for language, _ in labelled}
-    model = train(labelled, read_other(options.other, inside), read_other(options.background, inside))
-    model.save(options.output)
+    try:
+        labelled = read_labelled(options.sources)
+        inside = {language for language, _ in labelled}
+        model = train(labelled, read_other(options.other, inside), read_other(options.background, inside))
+        model.save(options.output)
+    except (EdgelmError, OSError) as error:
+        parser.exit(getattr(error, "exit_code", 1), f"edgelm: {error}\n")
     print(f"{options.output}: {len(model.keys)} features, {options.output.stat().st_size / 1e6:.2f} MB")
 
 

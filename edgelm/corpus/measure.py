@@ -25,6 +25,7 @@ from edgelm.corpus import (
 )
 from edgelm.corpus.ingest import SCHEMA, UNKNOWN, input_number
 from edgelm.corpus.langid import default_identifier
+from edgelm.corpus.parquet import open_writer
 from edgelm.corpus.recipe import Recipe
 from edgelm.extras import require
 from edgelm.languages import load_languages
@@ -69,7 +70,7 @@ def measure_shard(shard: Path, group: str, output: Path, common: Common, recipe:
     for number in range(reader.num_row_groups):
         table = measurer.measure(arrow, reader.read_row_group(number), shared)
         if writer is None:
-            writer = parquet.ParquetWriter(part, table.schema, compression="lz4", use_dictionary=DICTIONARY)
+            writer = open_writer(part, table.schema, compression="lz4", use_dictionary=DICTIONARY)
         writer.write_table(table)
     if writer is not None:
         writer.close()

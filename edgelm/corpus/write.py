@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgelm.corpus.parquet import open_writer
 from edgelm.corpus.readers import SPLITS
 from edgelm.extras import require
 
@@ -50,8 +51,8 @@ def write_language(
     arrays = {name: np.load(decisions / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     wanted = set(samples)
     shown: dict[int, dict[str, Any]] = {}
-    places = {part: _Rolling(output / "data" / language, f"{part}-", parquet) for part in SPLITS}
-    rejected = _Rolling(output / "rejected", f"{language}-", parquet)
+    places = {part: _Rolling(output / "data" / language, f"{part}-") for part in SPLITS}
+    rejected = _Rolling(output / "rejected", f"{language}-")
     try:
         for shard, start in shards:
             row = start
@@ -81,8 +82,8 @@ def write_language(
 class _Rolling:
     """Parquet files `<stem>00000.parquet` and on, begun when there is something to write, of bounded size."""
 
-    def __init__(self, folder: Path, stem: str, parquet: Any):
-        self.folder, self.stem, self.parquet = folder, stem, parquet
+    def __init__(self, folder: Path, stem: str):
+        self.folder, self.stem = folder, stem
         self.number, self.size = 0, 0
         self.writer: Any = None
 
@@ -92,7 +93,7 @@ class _Rolling:
         if self.writer is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self.stem}{self.number:05d}.parquet"
-            self.writer = self.parquet.ParquetWriter(path, table.schema, compression="zstd")
+            self.writer = open_writer(path, table.schema, compression="zstd")
         self.writer.write_table(table)
         self.size += table["text"].nbytes
         if self.size >= SHARD_BYTES:

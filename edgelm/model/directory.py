@@ -1,6 +1,5 @@
 """Hugging Face model directories: `config.json`, `model.safetensors`, the tokenizer, a card."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -167,9 +166,5 @@ def save_weights(
     weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, Any] | None = None
 ) -> None:
     """Write a safetensors file atomically."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
-        stream.write(save({name: weight.contiguous() for name, weight in weights.items()}, metadata))
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+    contiguous = {name: weight.contiguous() for name, weight in weights.items()}
+    artifacts.write_bytes(path, save(contiguous, metadata))

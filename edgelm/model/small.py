@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from edgelm import artifacts
 from edgelm.errors import BadInput
@@ -147,7 +147,7 @@ def write_small(
     """Write a model's directory, `config.json` last; `lists` are files of one text a line."""
     directory.mkdir(exist_ok=True)
     contiguous = {name: np.ascontiguousarray(one) for name, one in weights.items()}
-    save_file(contiguous, directory / "model.safetensors")
+    artifacts.write_bytes(directory / "model.safetensors", save(contiguous))
     for name, lines in lists.items():
         text = "".join(f"{one}\n" for one in lines)
         (directory / name).write_bytes(text.encode("utf-8", "surrogatepass"))

@@ -65,7 +65,7 @@ class Conversation:
         if path.resolve() not in self.saved and path.exists():
             raise BadInput("is there already", file=path, remedy="give another name")
         try:
-            path.write_text(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n", "utf-8")
+            artifacts.write_text(path, json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
         except OSError as error:
             raise BadInput(f"cannot be written ({error.strerror})", file=path) from None
         self.saved.add(path.resolve())
