@@ -37,7 +37,7 @@ def export(
     text: Annotated[
         str,
         typer.Option(
-            help="Text that GGUF's quantisation weighs the weights by: a corpus, a folder of text, sample "
+            help="Text that quantisation weighs the weights by: a corpus, a folder of text, sample "
             "for the embedded one, or none."
         ),
     ] = "sample",
