@@ -29,14 +29,3 @@ def test_the_readme_has_its_two_commands_and_no_placeholder():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_no_page_has_a_place_that_was_to_be_filled(page):
     assert not re.search(r"@@|\bTODO\b|\bTBD\b", page.read_text(encoding="utf-8"))
-
-
-def test_the_readme_names_only_commands_there_are():
-    from edgelm.cli import app
-
-    known = {command.callback.__name__ for command in app.registered_commands}
-    known |= {group.name for group in app.registered_groups}
-    for page in PAGES:
-        for code in re.findall(r"```.*?```|`[^`\n]+`", page.read_text(encoding="utf-8"), re.S):
-            for command in re.findall(r"(?:^|[`\s/])edgelm ([a-z]+)", code, re.M):
-                assert command in known, f"{page.name}: edgelm {command}"
