@@ -115,12 +115,14 @@ def named(words: tuple[str, ...]) -> tuple[str, Any, list[str]]:
     """The whole name of the command that a call is of, typer's object for it, and the words that are left.
 
     Raises:
-        typer's UsageError: there is no such command.
+        LookupError: there is no such command.
     """
     command, name, rest = _all_commands(), "edgelm", list(words)
     context = command.make_context(name, [], resilient_parsing=True)
     while hasattr(command, "commands") and rest:
         _, command, rest = command.resolve_command(context, rest)
+        if command is None:
+            raise LookupError(f"no command {words}")
         name = f"{name} {command.name}"
     if name == "edgelm export" and rest[:1] == ["phone"]:
         name, rest = f"{name} phone", rest[1:]
@@ -146,5 +148,8 @@ def check(words: tuple[str, ...]) -> str:
 
 def is_mention(one: Command) -> bool:
     """Whether running text only names a command and options of it: nothing says what it is to work on."""
-    words = named(one.words)[2]
+    try:
+        words = named(one.words)[2]
+    except LookupError:
+        return False
     return not one.fenced and (not words or words[0].startswith("-"))

@@ -29,7 +29,7 @@ def bring(folder: Path, model: Path, gguf: Path) -> None:
         (folder / name).mkdir()
         for code in LANGUAGES:  # and in isiZulu a document of a kind that a filter turns away
             lines = [text.replace("\n", " ") for text in sample_texts()[code]]
-            lines += [" ".join(map(str, range(1000, 1080)))] * (code == "zul")
+            lines += ["Namhlanje ekuseni izulu lihle kakhulu 12 45 78 90 23 56 81"] * (code == "zul")
             (folder / name / f"{code}.txt").write_text("\n".join(lines), encoding="utf-8")
     shutil.copytree(folder / "FOLDER", folder / "SOURCE")
     shutil.copytree(folder / "FOLDER", folder / "YOUR_FOLDER")
