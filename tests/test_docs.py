@@ -76,7 +76,7 @@ SECONDS = 200
 
 COMMANDS = documented.commands()
 WHOLE = {one.text: one for one in reversed(COMMANDS) if one.whole and not documented.is_mention(one)}
-ONCE = {one.call: one for one in reversed(list(WHOLE.values()))}
+ONCE = {one.call: one for one in reversed(COMMANDS) if WHOLE.get(one.text) is one}
 ORDER = [one for one in COMMANDS if ONCE.get(one.call) is one and one.text not in {**PARSED_ONLY, **RUN_BY}]
 STAGES = {one.relative_to(ROOT).as_posix() for one in documented.PAGES} - {
     "README.md", "docs/commands.md", "docs/results.md", "CONTRIBUTING.md",

@@ -50,7 +50,7 @@ class Command:
     @property
     def call(self) -> str:
         """The same for lines that differ only in the reader's own names: `my-model`, what follows `-o`."""
-        return re.sub(r" -o \S+|(?<= )my-", "", self.text)
+        return re.sub(r"(?<= -o )\S+|(?<= )my-", "", self.text)
 
     @property
     def place(self) -> str:
