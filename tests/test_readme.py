@@ -31,17 +31,6 @@ def test_no_page_has_a_place_that_was_to_be_filled(page):
     assert not re.search(r"@@|\bTODO\b|\bTBD\b", page.read_text(encoding="utf-8"))
 
 
-def test_the_readme_names_only_commands_there_are():
-    from edgelm.cli import app
-
-    known = {command.callback.__name__ for command in app.registered_commands}
-    known |= {group.name for group in app.registered_groups}
-    for page in PAGES:
-        for code in re.findall(r"```.*?```|`[^`\n]+`", page.read_text(encoding="utf-8"), re.S):
-            for command in re.findall(r"(?:^|[`\s/])edgelm ([a-z]+)", code, re.M):
-                assert command in known, f"{page.name}: edgelm {command}"
-
-
 STAGES = [
     *(ROOT / "docs" / f"{name}.md" for name in ("corpus", "tokenizer", "pretraining", "tasks", "finetuning")),
     *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "baselines", "running", "benchmarks")),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgelm.cli.options import Adapter, Quiet
+from edgelm.cli.options import Adapter, Quiet, Threads
 
 if TYPE_CHECKING:
     from edgelm.runtime import Generation
@@ -37,7 +37,7 @@ def chat(
         float, typer.Option(help="Sample from the likeliest tokens of this probability.")
     ] = 0.95,
     seed: Annotated[int, typer.Option(help="Of the first answer; the next has the next.", min=0)] = 0,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Talk to a model: it answers message by message and remembers what was said.

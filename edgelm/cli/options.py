@@ -18,6 +18,14 @@ Quiet = Annotated[
 Adapter = Annotated[
     Path | None, typer.Option(help="A LoRA adapter for a .gguf file, from export --to lora:F16.")
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        help="CPU threads.",
+        min=1,
+        show_default="for a .gguf file all or one, as measured to be faster; else all",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed and inputs give the same bytes.", min=0)]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"], typer.Option(help="auto measures which of the two is faster here.")

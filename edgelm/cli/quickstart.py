@@ -13,7 +13,10 @@ def quickstart(
         "edgelm-quickstart"
     ),
     source: Annotated[
-        str | None, typer.Option(help="Folder of .txt .jsonl .parquet to use instead of the embedded sample.")
+        str | None,
+        typer.Option(
+            help="Text of your own in place of the embedded sample, as edgelm corpus build takes it."
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="Task to finetune on, by name or YAML file.")] = "topic",
     seed: Seed = 0,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelm.cli.options import Adapter, Quiet, refuse_unused
+from edgelm.cli.options import Adapter, Quiet, Threads, refuse_unused
 from edgelm.shipped import WRITER
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON, with all labels and their scores.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Use a model on a text: it goes on with it, answers it (--chat), or labels it or its words.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.options import Adapter
+from edgelm.cli.options import Adapter, Threads
 from edgelm.shipped import WRITER, find
 
 
@@ -27,7 +27,7 @@ def serve(
         float,
         typer.Option(help="Seconds for the last answer once the server is told to end.", min=0),
     ] = 10,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+    threads: Threads = None,
 ) -> None:
     """Serve a model over HTTP, as OpenAI's clients expect it: completions, chat, models."""
     from edgelm.extras import require
