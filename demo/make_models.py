@@ -38,13 +38,16 @@ pretrain corpus tokenizer -o base --init-from first --seed 1 --learning-rate 0.0
 finetune sib200 --method linear --min-df 2 -o topics
 finetune injongo_intent --method linear --min-df 3 -o intents
 finetune afrisenti --method linear --min-df 2 -o sentiment
-finetune nchlt_pos --method crf --min-df 3 -o parts-of-speech
+finetune nchlt_pos --method crf --min-df 3 --regime mono -o parts-of-speech
 finetune nchlt_ner --method crf --min-df 3 --regime mono -o names
 """
 CONTEXT = get_preset("tiny").context
 COMPUTING = "--precision bf16 --compile off"
-TASKS = {name: name for name in ("topics", "intents", "sentiment", "parts-of-speech")}
-TASKS |= {f"names-{code}": f"names/{code}" for code in ("nbl", "ssw", "xho", "zul")}
+TASKS = {name: name for name in ("topics", "intents", "sentiment")} | {
+    f"{name}-{code}": f"{name}/{code}"
+    for name in ("names", "parts-of-speech")
+    for code in ("nbl", "ssw", "xho", "zul")
+}
 """Models for tasks, and the folders that the steps leave them in."""
 KEPT = ("README.md", "config.json", "features.txt", "attributes.txt", "model.safetensors")
 """Of a model for a task."""

@@ -91,8 +91,8 @@ def run(
 
     edgelm run "Izolo ngiye": what the model that ships with edgelm makes of it.
     edgelm run MODEL "Izolo ngiye": what another does.
-    edgelm run names-zul "UThandi uhlala eThekwini.": the names in it; topics, intents, sentiment and
-    parts-of-speech ship too.
+    edgelm run names-zul "UThandi uhlala eThekwini.": the names in it; topics, intents, sentiment,
+    parts-of-speech-zul and both for nbl, ssw and xho ship too.
     """
     from edgelm.languages import find_language, get_language
     from edgelm.runtime import Generation, load, load_labeller

@@ -30,7 +30,10 @@ TASKS = (
     "names-ssw",
     "names-xho",
     "names-zul",
-    "parts-of-speech",
+    "parts-of-speech-nbl",
+    "parts-of-speech-ssw",
+    "parts-of-speech-xho",
+    "parts-of-speech-zul",
     "sentiment",
     "topics",
 )
