@@ -7,12 +7,8 @@ import pytest
 from forbidden import findings, network
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(
-    file
-    for folder in ("edgelm", "demo", "benchmarks", "export", "corpus")
-    for file in (ROOT / folder).rglob("*.py")
-    if "__pycache__" not in file.parts
-) + [ROOT / "hatch_build.py"]  # fmt: skip
+FOLDERS = ("edgelm", "demo", "benchmarks", "export", "corpus")
+SOURCES = [ROOT / "hatch_build.py", *(file for one in FOLDERS for file in sorted((ROOT / one).rglob("*.py")))]
 SCRIPTS = sorted((ROOT / "export" / "phone").glob("*.js"))
 
 NETWORK = {

@@ -18,10 +18,10 @@ CODE_IN_DATA = {
 XML = {"xml", "xmlrpc", "plistlib"}
 """Parsers that swell a few bytes to gigabytes."""
 NETWORK = {
-    "aiohttp", "asyncore", "curl_cffi", "datasets", "fsspec", "ftplib", "gradio", "gradio_client", "http.client",
-    "http.server", "httpx", "huggingface_hub", "imaplib", "nntplib", "poplib", "pycurl", "ray", "requests",
-    "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib.request", "urllib3", "uvicorn", "webbrowser",
-    "websocket", "websockets", "wget",
+    "aiohttp", "asyncore", "curl_cffi", "datasets", "fsspec", "ftplib", "gradio", "gradio_client",
+    "http.client", "http.server", "httpx", "huggingface_hub", "imaplib", "nntplib", "poplib", "pycurl", "ray",
+    "requests", "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib.request", "urllib3",
+    "uvicorn", "webbrowser", "websocket", "websockets", "wget",
 }  # fmt: skip
 """Modules that open connections, or can be told to."""
 IMPORTERS = {"import_module", "require", "importorskip", "__import__"}
