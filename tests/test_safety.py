@@ -1,5 +1,6 @@
 """What the code here never does, whatever it is given: SECURITY.md names these tests."""
 
+import json
 import re
 from pathlib import Path
 
@@ -21,7 +22,6 @@ NETWORK = {
     "edgelm/cli/serve.py": {"uvicorn"},  # says that it is missing
     "edgelm/cli/demo.py": {"gradio"},  # says that it is missing
     "benchmarks/server_load.py": {"http.client", "socket"},  # a client of a server of this machine
-    "benchmarks/load.py": {"gradio", "http.client", "socket"},  # the same
     "benchmarks/deduplication.py": {"datasets"},  # a folder of this machine, for the program compared with
     "benchmarks/sft_trainer.py": {"datasets"},  # the same
 }
@@ -153,3 +153,38 @@ def test_the_phone_app_may_load_nothing_from_elsewhere() -> None:
     rules = {rule.split()[0]: set(rule.split()[1:]) for rule in said[1].split(";")}
     assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == {"'none'"}
     assert all(places <= {"'self'", "'none'", "blob:", "'wasm-unsafe-eval'"} for places in rules.values())
+
+
+def test_the_security_page_names_tests_that_are_there() -> None:
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    said = re.findall(r"`((?:tests/[a-z]+/)?test_\w+\.py|tests/[\w./]+)`", page)
+    assert len(said) > 20
+    there = {file.name for file in (ROOT / "tests").rglob("*")}
+    assert not [one for one in said if not ((ROOT / one).is_file() if "/" in one else one in there)]
+
+
+HEADS = {("source", "licence", "by"): (2, 1), ("task", "kind", "licence", "from"): (3, 2)}
+"""Of the tables of data in a model's card; and which columns say who it is from, and its licence."""
+
+
+def test_the_notice_names_whose_work_ships() -> None:
+    """Every source that a shipped model's card names, and what the phone app locks."""
+    notice = " ".join((ROOT / "NOTICE").read_text(encoding="utf-8").split())
+    cards = sorted((ROOT / "demo" / "models").glob("*/README.md"))
+    assert len(cards) >= 6
+    named: list[str] = []
+    for card in cards:
+        assert card.parent.name in notice
+        columns = None
+        for line in card.read_text(encoding="utf-8").splitlines():
+            row = [cell.strip() for cell in line.split("|")[1:-1]]
+            began = [HEADS[head] for head in HEADS if tuple(row[: len(head)]) == head]
+            columns = began[0] if began else columns if row else None
+            if columns and row[0] not in ("source", "task", "---"):
+                named.append(f"{row[columns[0]]}: {row[columns[1]]}")
+    assert len(named) >= 21
+    assert not [one for one in named if one not in notice]
+    lock = json.loads((ROOT / "export" / "phone" / "package-lock.json").read_text(encoding="utf-8"))
+    for place, package in lock["packages"].items():
+        assert place.removeprefix("node_modules/") in notice
+        assert not place or f"{package['version']}, {package['license']}" in notice
