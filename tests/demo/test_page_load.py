@@ -22,7 +22,7 @@ print(launch(build([Path(sys.argv[1])])), flush=True)
 time.sleep(600)
 """
 JOIN = "/gradio_api/queue/join"
-HONEST = 10
+HONEST = 40
 """Seconds for the page, of which Gradio writes the whole configuration into it, on a busy machine."""
 
 

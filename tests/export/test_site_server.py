@@ -158,7 +158,7 @@ def test_others_are_answered_amid_clients_that_mean_harm(site):
                 waited.append(hostile.ask(target))
         after = settled(process.pid, fresh)
         assert done.closed > 100, done
-        assert max(waited) < 8, sorted(waited)[-5:]
+        assert max(waited) < 20, sorted(waited)[-5:]
         assert max(before.files, after.files) <= fresh
         assert after.threads <= before.threads + 2
         assert after.memory < before.memory + (40 << 20)

@@ -19,7 +19,7 @@ from served import start
 from edgelm.serve.patience import Patience, Watch, watch
 
 BODY = json.dumps({"prompt": "Namhlanje", "max_tokens": 60, "n": 4, "stream": True}).encode()
-HONEST = 5
+HONEST = 20
 """Seconds within which an honest client has its answer, on a machine that has other work too."""
 GROWTH = 40 << 20
 """Bytes that a process may keep of thousands of requests: allocators give little back."""

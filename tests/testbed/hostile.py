@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import psutil
 
 HOST = "127.0.0.1"
-SECONDS = 20
+SECONDS = 60
 DRIP = 0.1
 """Seconds between two bytes of a client that is slow on purpose."""
 
