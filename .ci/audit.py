@@ -1,4 +1,4 @@
-"""Known vulnerabilities of what is installed beside this Python, by pip-audit: those not accepted are an error.
+"""Known vulnerabilities of what is installed beside this Python, by pip-audit: one not accepted is an error.
 
 Where the service that knows them cannot be reached there is nothing to say, and no error.
 """
