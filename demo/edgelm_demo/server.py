@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from edgelm.errors import BadInput
 from edgelm.hosts import allowed
+from edgelm.serve.patience import watch
 from edgelm_demo.guard import Guard
 from edgelm_demo.page import build
 
@@ -52,6 +53,7 @@ def launch(page: gr.Blocks, port: int = 0, open_browser: bool = False, host: str
         prevent_thread_lock=True,
         app_kwargs={"middleware": [Middleware(Guard, hosts=allowed(host))]},
     )
+    watch(page.server)
     return address
 
 

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ REGISTRY = "https://registry.npmjs.org/"
 SETTING = "npm_config_registry"
 LARGEST = 1 << 26
 """Bytes of an archive, and of a file in it; wllama's largest has 16 MB."""
+UNPACKED = 1 << 28
+"""Bytes of all that is in an archive, up to which it is read."""
 SECONDS = 60
 
 
@@ -43,7 +46,7 @@ def locked(folder: Path) -> dict[str, Package]:
     """The packages of `package-lock.json` by name.
 
     Raises:
-        BadInput: it is missing, damaged, or locks a package without its SHA-512.
+        BadInput: it is missing, damaged, or locks a package without its SHA-512 or of another registry.
     """
     path = folder / "package-lock.json"
     try:
@@ -55,6 +58,8 @@ def locked(folder: Path) -> dict[str, Package]:
                 kind, _, sum_ = entry["integrity"].partition("-")
                 if kind != "sha512":
                     raise ValueError(f"{name} has no SHA-512")
+                if not entry["resolved"].startswith(REGISTRY):
+                    raise ValueError(f"{name} is of another registry")
                 found[name] = Package(name, entry["version"], entry["resolved"], sum_)
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -125,7 +130,7 @@ def download(package: Package) -> bytes:
     """
     url = package.url.replace(REGISTRY, registry(), 1)
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # of http or https # nosec B310
             data: bytes = answer.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # an URLError is an OSError
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -153,14 +158,21 @@ def registry() -> str:
 
 
 def _members(data: bytes, files: dict[str, str], package: str) -> Iterator[tuple[str, bytes]]:
-    """What the wanted members hold, by what they are called here; nothing else of an archive is touched."""
+    """What the wanted members hold, by what they are called here; nothing else of an archive is touched.
+
+    No name that an archive has is ever a place on the disk, and links are not followed.
+    """
+    missing = {f"package/{path}": called for path, called in files.items()}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            for path, called in files.items():
-                member = archive.getmember(f"package/{path}")
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is None or member.size > LARGEST:
-                    raise KeyError(path)
-                yield called, stream.read()
-    except (KeyError, tarfile.TarError, EOFError, OSError) as error:
+            for member in archive:  # sizes are looked at before what they are of is unpacked
+                if max(0, member.size) + member.offset_data > UNPACKED:
+                    raise KeyError(f"it unpacks to more than {UNPACKED >> 20} MiB")
+                if member.isreg() and member.size <= LARGEST and member.name in missing:
+                    stream = archive.extractfile(member)
+                    yield missing.pop(member.name), stream.read() if stream else b""
+                if not missing:
+                    return
+        raise KeyError(", ".join(sorted(missing)))
+    except (KeyError, ValueError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise EdgelmError(f"{package}: its archive lacks a file ({error}). Nothing was kept.") from None

@@ -9,11 +9,14 @@ import re
 import shutil
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from edgelm.artifacts import PROVENANCE
@@ -42,7 +45,14 @@ HEADERS = {
 }
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 PORTION = 1 << 16
+EVERY = "0.0.0.0"  # compared with # nosec B104
 SECONDS = 60  # that a connection may stand still
+HEAD_SECONDS = 10  # that a request's head may take, and a connection wait for it
+LEAST_SECONDS = 0.5  # that it has in any case
+MOST = 64
+"""Connections whose request is waited for; of more, those that were waited for longest are closed."""
+THREADS = 512
+"""Connections in all, each of which has a thread."""
 
 
 class SiteServer(ThreadingHTTPServer):
@@ -52,6 +62,7 @@ class SiteServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # of connections that come at once; with five, the sixth waits a second
 
     def __init__(self, folder: Path, host: str, port: int):
         if not (folder / "index.html").is_file():
@@ -64,6 +75,10 @@ class SiteServer(ThreadingHTTPServer):
         }  # fmt: skip
         self.files["/"] = self.files["/index.html"]
         self.hosts = allowed(host)
+        self.waiting: dict[socket.socket, float] = {}
+        """Connections whose next request has not come, and since when, the oldest first."""
+        self.open = 0
+        self.lock = threading.Lock()
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
@@ -73,6 +88,47 @@ class SiteServer(ThreadingHTTPServer):
             raise EdgelmError(
                 f"{_place(host, port)}: cannot listen there ({reason}). Choose another --port."
             ) from None
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.lock:
+            full = self.open >= THREADS
+            self.open += not full
+        if full:
+            self.close_request(request)
+            return
+        self.wait(request)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self.lock:
+                self.open -= 1
+                self.waiting.pop(request, None)
+
+    def wait(self, request: socket.socket, begin: bool = True) -> None:
+        """Note that a connection's next request is waited for, or has come."""
+        with self.lock:
+            self.waiting.pop(request, None)
+            if begin:
+                self.waiting[request] = time.monotonic()
+
+    def service_actions(self) -> None:
+        """Close the connections whose request was waited for long enough; `serve_forever` asks for this."""
+        now = time.monotonic()
+        with self.lock:
+            surplus = len(self.waiting) - MOST
+            for request, since in list(self.waiting.items()):
+                if now - since <= (LEAST_SECONDS if surplus > 0 else HEAD_SECONDS):
+                    break
+                self._leave(request)
+                surplus -= 1
+
+    def _leave(self, request: socket.socket) -> None:
+        del self.waiting[request]
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A reader who left is no error."""
@@ -86,6 +142,10 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "edgelm", ""
     timeout: ClassVar[int] = SECONDS
 
+    def handle_one_request(self) -> None:
+        self.server.wait(self.connection)
+        super().handle_one_request()
+
     def do_GET(self) -> None:
         self._answer(body=True)
 
@@ -93,6 +153,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, body: bool) -> None:
+        self.server.wait(self.connection, begin=False)
         if not may_ask(self.headers.get("Host", ""), self.server.hosts):
             self.send_error(
                 HTTPStatus.FORBIDDEN, f"The names here are {', '.join(sorted(self.server.hosts))}"
@@ -154,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def network_address(host: str) -> str:
     """Where others on the network find this machine; `host` itself unless it stands for every address."""
-    if host not in ("0.0.0.0", "::"):
+    if host not in (EVERY, "::"):
         return host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

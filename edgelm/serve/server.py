@@ -14,9 +14,9 @@ from edgelm.errors import BadInput
 from edgelm.hosts import allowed, is_local
 from edgelm.runtime import load
 from edgelm.serve.app import Gate, build
+from edgelm.serve.patience import drop_unasked, watch
 from edgelm.serve.worker import Worker
 
-CONNECTIONS = 512
 SLOW = 5
 """Seconds that clients have to take their last bytes."""
 
@@ -66,8 +66,7 @@ def serve(
     gate = Gate(key, allowed(host), limits.size)
     config = uvicorn.Config(
         build(worker, name, gate), http="h11", ws="none", lifespan="off", log_level="error", access_log=False,
-        server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=SLOW,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=SLOW,
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn's own take over, and raise them again in the end
         signal.signal(number, signal.SIG_IGN)
@@ -86,6 +85,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, worker: Worker, greeting: str, grace: float):
         super().__init__(config)
         self.worker, self.greeting, self.grace = worker, greeting, grace
+        watch(self)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -99,6 +99,7 @@ class Server(uvicorn.Server):
         while not (self.worker.idle or self.force_exit) and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.02)
         self.worker.stop()
+        drop_unasked(self)
         await super().shutdown(sockets)
 
 

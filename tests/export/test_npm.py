@@ -20,7 +20,7 @@ from edgelm.export import npm
 FILES = {"esm/index.js": "index.js"}
 
 
-def archive(members: dict[str, bytes], link: str = "") -> bytes:
+def archive(members: dict[str, bytes], link: str = "", kind: bytes = tarfile.SYMTYPE) -> bytes:
     found = io.BytesIO()
     with tarfile.open(fileobj=found, mode="w:gz") as tar:
         for name, data in members.items():
@@ -29,7 +29,7 @@ def archive(members: dict[str, bytes], link: str = "") -> bytes:
             tar.addfile(member, io.BytesIO(data))
         if link:
             member = tarfile.TarInfo(link)
-            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            member.type, member.linkname = kind, "/etc/passwd"
             tar.addfile(member)
     return found.getvalue()
 
@@ -109,6 +109,46 @@ def test_an_archive_without_the_file_is_refused(registry, source, tmp_path, link
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
+)
+@pytest.mark.parametrize("name", ["package/esm/index.js", "/tmp/x", "../../x"])
+def test_nothing_but_a_file_of_that_name_is_taken(source, registry, tmp_path, kind, name):
+    registry.data = archive(
+        {"esm/index.js": b"1", "/package/esm/index.js": b"2", "x/../package/esm/index.js": b"3"}, name, kind
+    )
+    with pytest.raises(EdgelmError, match="lacks a file"):
+        npm.fetch(source(registry.data), tmp_path / "cache" / "here")
+    assert not list((tmp_path / "cache").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "said"),
+    [("package/esm/index.js", (1 << 20) + 1, "index.js"), ("package/esm/other", 1 << 21, "more than 2 MiB")],
+)
+def test_an_archive_that_swells_is_left_before_it_is_unpacked(
+    source, registry, tmp_path, monkeypatch, name, size, said
+):
+    monkeypatch.setattr(npm, "LARGEST", 1 << 20)
+    monkeypatch.setattr(npm, "UNPACKED", 1 << 21)
+    last = {} if said == "index.js" else {"package/esm/index.js": b"code"}
+    registry.data = archive({name: bytes(size), "package/end": b""} | last)
+    assert len(registry.data) < 10_000
+    with pytest.raises(EdgelmError, match=f"lacks a file.*{said}"):
+        npm.fetch(source(registry.data), tmp_path / "cache")
+
+
+def test_a_damaged_archive_is_one_line(source, registry, tmp_path):
+    whole = archive({"package/README.md": bytes(range(256)) * 64, "package/esm/index.js": b"code"})
+    for at in (12, 60):
+        registry.data = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
+        with pytest.raises(EdgelmError, match="lacks a file"):
+            npm.fetch(source(registry.data), tmp_path / "cache")
+        registry.data = whole[:at]
+        with pytest.raises(EdgelmError, match="lacks a file"):
+            npm.fetch(source(registry.data), tmp_path / "cache")
+
+
 def test_a_cache_that_cannot_be_written(registry, source, tmp_path):
     registry.data = archive({"package/esm/index.js": b"code"})
     (tmp_path / "file").write_text("no folder")
@@ -150,6 +190,15 @@ def test_without_a_network_it_says_so(source, tmp_path, monkeypatch):
 def test_a_lock_without_sha512_is_refused(source, integrity):
     with pytest.raises(BadInput, match="has no SHA-512"):
         npm.locked(source(b"x", integrity))
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "https://evil.example/thing.tgz", "http://x"])
+def test_a_lock_of_another_registry_is_refused(source, url):
+    folder = source(b"x")
+    lock = (folder / "package-lock.json").read_text()
+    (folder / "package-lock.json").write_text(lock.replace(npm.REGISTRY, url + "/"))
+    with pytest.raises(BadInput, match="is of another registry"):
+        npm.locked(folder)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """The server for the phone app: parts, headers, nothing but the site, and to whom it says what."""
 
 import http.client
+import socket
+import subprocess
+import sys
 import threading
+import time
 from contextlib import closing
 
+import hostile
 import pytest
+from hostile import HELD, Held, Target, settled, siege
 
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.export import site_server
@@ -131,6 +137,53 @@ def test_no_site_and_a_port_that_is_taken(site, tmp_path):
         SiteServer(site, "127.0.0.1", server.server_address[1])
     with pytest.raises(EdgelmError, match=r"^\[::1\]:99999: cannot listen"):
         SiteServer(site, "::1", 99999)
+
+
+def test_others_are_answered_amid_clients_that_mean_harm(site):
+    (site / "large.bin").write_bytes(bytes(20_000_000))
+    program = "import sys; from edgelm.export.site_server import *; from pathlib import Path\n"
+    program += "server = SiteServer(Path(sys.argv[1]), '127.0.0.1', 0)\n"
+    program += "print(server.server_address[1], flush=True); server.serve_forever()"
+    process = subprocess.Popen([sys.executable, "-c", program, str(site)], stdout=subprocess.PIPE, text=True)
+    try:
+        target = Target(int(process.stdout.readline()), "/large.bin", "/large.bin", b"{}")
+        fresh = Held.by(process.pid).files + 3
+        with siege(target, held=40):
+            waited = [hostile.ask(target)]
+        before = settled(process.pid, fresh)
+        kinds = {kind: HELD[kind] for kind in ("silent", "slow head", "never reads")}
+        with siege(target, 300, kinds) as done:
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                waited.append(hostile.ask(target))
+        after = settled(process.pid, fresh)
+        assert done.closed > 100, done
+        assert max(waited) < 20, sorted(waited)[-5:]
+        assert max(before.files, after.files) <= fresh
+        assert after.threads <= before.threads + 2
+        assert after.memory < before.memory + (40 << 20)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"]
+)
+def test_a_request_that_does_not_come_is_waited_for_so_long(site, monkeypatch, begin):
+    monkeypatch.setattr(site_server, "HEAD_SECONDS", 0.3)
+    with SiteServer(site, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with socket.create_connection(server.server_address, timeout=20) as link:
+            link.sendall(begin)
+            begun = time.monotonic()
+            while link.recv(1000):
+                pass
+            assert 0.2 < time.monotonic() - begun < 10
+        server.shutdown()
+        thread.join()
+    assert server.waiting == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
