@@ -20,8 +20,10 @@ FIRST = [
     *(ROOT / room / "README.md" for room in ("corpus", "export", "demo")),
     ROOT / "CONTRIBUTING.md",
 ]
-PAGES = [*FIRST, *sorted({*ROOT.glob("docs/*.md")} - {*FIRST, ROOT / "docs" / "log.md"})]
-"""In the order in which their commands are run; the log tells what was, not what to type."""
+OTHERS = {ROOT / "docs" / "log.md", ROOT / "docs" / "tutorial.md"}
+"""The log tells what was, not what to type; the tutorial has a test and a folder of its own."""
+PAGES = [*FIRST, *sorted({*ROOT.glob("docs/*.md")} - {*FIRST} - OTHERS)]
+"""In the order in which their commands are run."""
 CODE = re.compile(r"^```(\w*)\n(.*?)^```|(?<!`)`([^`]+)`(?!`)", re.M | re.S)
 CALL = re.compile(r"(?:^|[\s/])edgelm [a-z]")
 PARTS = re.compile(r"\s*(?:&&|\|\|)\s*")

@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import math
 import socket
 import struct
 import threading
@@ -261,9 +262,11 @@ class Held:
         return cls(found.memory_info().rss, found.num_threads(), found.num_fds())
 
 
-def settled(process: int, files: int, seconds: float = SECONDS) -> Held:
-    """What the process holds once it has no more than so many files open, or after so long."""
+def settled(process: int, files: int, seconds: float = SECONDS, threads: float = math.inf) -> Held:
+    """What the process holds once it has no more than so many files open and threads, or after so long."""
     end = time.monotonic() + seconds
-    while (found := Held.by(process)).files > files and time.monotonic() < end:
+    while (found := Held.by(process)).files > files or found.threads > threads:
+        if time.monotonic() > end:
+            break
         time.sleep(0.05)
     return found

@@ -100,6 +100,6 @@ def _without(corpus: Path, folder: Path) -> Path:
     """The manifest of a corpus with a split of no documents."""
     manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
     for one in manifest["languages"].values():
-        one["splits"] = {"dev": {"documents": 0, "bytes": 0}}
+        one["splits"]["dev"] = {"documents": 0, "bytes": 0}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

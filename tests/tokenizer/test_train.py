@@ -13,7 +13,6 @@ import pytest
 from tokenizers import Tokenizer, normalizers
 
 from edgelm import resources
-from edgelm.corpus.report import NEEDED
 from edgelm.corpus.shards import read_texts
 from edgelm.errors import BadInput, EdgelmError
 from edgelm.tokenizer.report import fertility
@@ -183,12 +182,19 @@ def test_real_text_comes_back(sample_tokenizer: TextTokenizer) -> None:
 
 def stub_corpus(folder: Path, sizes: dict[str, int]) -> Path:
     """A manifest of languages with so much training text, and no text."""
-    empty: dict[str, dict[str, int]] = {"validation": {"documents": 0, "bytes": 0}}
+    nothing = {"documents": 0, "bytes": 0, "words": 0}
     languages = {
-        code: {"kept": size, "splits": {"train": {"documents": 0, "bytes": size}, **empty}}
+        code: {
+            **nothing,
+            "kept": size,
+            "read": nothing,
+            "splits": {"train": {**nothing, "bytes": size}, "validation": nothing, "test": nothing},
+            "rejected": {},
+        }
         for code, size in sizes.items()
     }
-    manifest = {"languages": languages, **dict.fromkeys(NEEDED)}
+    manifest = {**nothing, "kept": 0, "recipe": {"name": "stub"}, "languages": languages, "sources": {}}
+    manifest |= {"terms": {}, "thresholds": [], "mix": {}, "contamination": []}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 
