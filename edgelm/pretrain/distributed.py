@@ -91,8 +91,6 @@ def join_world(strategy: Strategy = "ddp") -> Iterator[World]:
         if cuda:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT)
-        if not cuda:  # or one that ends with an error now looks like a lost one to others still connecting
-            dist.barrier()
     except (KeyError, ValueError, RuntimeError) as error:
         raise EdgelmError(
             f"WORLD_SIZE is {size}, but the processes cannot find each other or a GPU each "
